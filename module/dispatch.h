@@ -1,0 +1,48 @@
+/* The frame of every C_ function: what is checked before it, in the order of PKCS#11 3.2, 5.1.7 (R20), and what is
+ * done after it.  One row per function (rules.c) says which checks. */
+#ifndef MODULE_DISPATCH_H
+#define MODULE_DISPATCH_H
+
+#include "library.h"
+#include "session.h"
+
+/* One name per function, in the order of the function list: FN_C_Initialize … */
+#define FUNCTION(name) FN_##name,
+enum function {
+#include "functions.inc"
+	FN_COUNT
+};
+#undef FUNCTION
+
+struct call {
+	enum function fn;
+	struct library *lib;
+	struct slot *slot;         /* its lock is held */
+	struct session *session;
+};
+
+/* Enter: each does its checks in order (initialized; handle or slot id; token there; offered; arguments; the state
+ * that the rule row demands), takes the slot's lock, and brings objects up to date where the row says so.
+ * args_ok: the caller's judgement of NULLs and lengths, made without reading through a pointer.
+ * Whatever it returns, call_leave() follows. */
+CK_RV call_library(struct call *c, enum function fn, bool args_ok) MUST_CHECK;
+CK_RV call_slot(struct call *c, enum function fn, CK_SLOT_ID id, bool args_ok) MUST_CHECK;
+CK_RV call_session(struct call *c, enum function fn, CK_SESSION_HANDLE session, bool args_ok) MUST_CHECK;
+
+/* Gives up the slot's lock for cryptographic work; the session can't be freed meanwhile.  call_lock() takes it back:
+ * CKR_SESSION_CLOSED if the session was closed in between (the caller then must not touch c->session). */
+void call_unlock(struct call *c);
+CK_RV call_lock(struct call *c) MUST_CHECK;
+
+/* Unlocks, notes the raw device error in the session, turns a code that isn't on the function's list into
+ * CKR_FUNCTION_FAILED, traces.  Returns what the application gets. */
+CK_RV call_leave(struct call *c, CK_RV rv);
+
+/* A function that isn't offered: the checks of its class, then CKR_FUNCTION_NOT_SUPPORTED. */
+CK_RV call_stub(enum function fn, bool takes_session, CK_SESSION_HANDLE session);
+
+const char *function_name(enum function fn);
+/* Whether the function's list of PKCS#11 3.2, or its class, has that code (returns.c, from the specification). */
+bool function_returns(enum function fn, CK_RV rv);
+
+#endif
