@@ -1,0 +1,670 @@
+/* The directory of a TPM token.
+ *
+ *   token      the token record (tokenrec.c); without it the token isn't initialized
+ *   <32 hex>   one record of objects (record.c), named by its id in lower case
+ *   intents    what a crash would leave behind in the TPM or here (intent.c); seldom there
+ *   lock       empty; flock(2)ed by whoever changes anything; never removed or replaced
+ *   new        a file being written; what a crash left of it is replaced by the next writer
+ *
+ * Every change is a new file that is synced and renamed over the old one, or an unlink; then the directory is synced.
+ * Since only the lock's holder writes, one temporary name is enough.  Other names are left alone.  Directories are
+ * made with mode 0700 and files with 0600, and with the group's and others' permissions of a directory that an
+ * administrator opened to them. */
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "record.h"
+#include "rv.h"
+
+#define TOKEN_NAME "token"
+#define INTENTS_NAME "intents"
+#define LOCK_NAME "lock"
+#define NEW_NAME "new"
+#define LOCK_WAIT_MS 10000
+#define MAX_LISTED 65536
+#define SYSTEM_STORE "/var/lib/signet"
+/* A directory's mtime younger than this when it was listed may hide a later change (git's racy rule). */
+#define RACY_SEC 1
+
+struct store {
+	char *path;
+	struct store_listing listing;
+	bool listed;                  /* the listing is of `dir` and can be believed while that stays */
+	struct store_stamp dir;
+	int lock_fd, dir_fd;          /* while the lock is held, else -1 */
+};
+
+/* ---- the system calls ---- */
+
+static int sys_open(int dir, const char *name, int flags, mode_t mode)
+{
+	return openat(dir, name, flags, mode);
+}
+
+static int sys_rename(int dir, const char *from, const char *to)
+{
+	return renameat(dir, from, dir, to);
+}
+
+static int sys_unlink(int dir, const char *name)
+{
+	return unlinkat(dir, name, 0);
+}
+
+static int sys_access(const char *path, int mode)
+{
+	return faccessat(AT_FDCWD, path, mode, AT_EACCESS);
+}
+
+static int64_t sys_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void sys_nap_ms(unsigned ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	(void)nanosleep(&t, NULL);
+}
+
+struct store_sys store_sys = {
+	.mkdir = mkdir,
+	.open = sys_open,
+	.close = close,
+	.read = read,
+	.write = write,
+	.fsync = fsync,
+	.fchmod = fchmod,
+	.fstat = fstat,
+	.fstatat = fstatat,
+	.rename = sys_rename,
+	.unlink = sys_unlink,
+	.fdopendir = fdopendir,
+	.readdir = readdir,
+	.access = sys_access,
+	.flock = flock,
+	.now_ms = sys_now_ms,
+	.nap_ms = sys_nap_ms,
+};
+
+/* What an errno means to the caller, when reading and when writing. */
+static const struct errno_row {
+	int err;
+	CK_RV reading, writing;
+} errno_rows[] = {
+	{ENOSPC, CKR_DEVICE_MEMORY, CKR_DEVICE_MEMORY},
+	{EDQUOT, CKR_DEVICE_MEMORY, CKR_DEVICE_MEMORY},
+	{EFBIG, CKR_DEVICE_MEMORY, CKR_DEVICE_MEMORY},
+	{EROFS, CKR_DEVICE_ERROR, CKR_TOKEN_WRITE_PROTECTED},
+	{EACCES, CKR_DEVICE_ERROR, CKR_TOKEN_WRITE_PROTECTED},
+	{EPERM, CKR_DEVICE_ERROR, CKR_TOKEN_WRITE_PROTECTED},
+	{ENOMEM, CKR_HOST_MEMORY, CKR_HOST_MEMORY},
+	{EMFILE, CKR_HOST_MEMORY, CKR_HOST_MEMORY},
+	{ENFILE, CKR_HOST_MEMORY, CKR_HOST_MEMORY},
+};
+
+/* The code for the present errno; one log line says what failed. */
+static CK_RV failed(const struct store *s, const char *what, const char *name, bool writing)
+{
+	int err = errno;
+	char text[128];
+
+	fault_note((uint32_t)err);
+	log_error("store %s: cannot %s %s: %s", s->path, what, name, strerror_r(err, text, sizeof text));
+	for (size_t i = 0; i < ARRAY_LEN(errno_rows); i++)
+		if (errno_rows[i].err == err)
+			return writing ? errno_rows[i].writing : errno_rows[i].reading;
+	return CKR_DEVICE_ERROR;
+}
+
+static void fd_cleanup(int *fd)
+{
+	int err = errno;
+
+	if (*fd >= 0)
+		(void)store_sys.close(*fd);
+	errno = err;
+}
+
+/* ---- which directory ---- */
+
+static CK_RV join(char **ret, const char *a, const char *b, const char *c)
+{
+	return asprintf(ret, "%s%s%s", a, b, c) < 0 ? CKR_HOST_MEMORY : CKR_OK;
+}
+
+/* The home directory of a user whose environment doesn't say it. */
+static CK_RV home_of_user(char **ret)
+{
+	char text[4096];
+	struct passwd pw, *found = NULL;
+
+	if (getpwuid_r(geteuid(), &pw, text, sizeof text, &found) != 0 || !found || found->pw_dir[0] != '/')
+		return CKR_ARGUMENTS_BAD;
+	return join(ret, found->pw_dir, "", "");
+}
+
+static CK_RV default_path(const struct conf_section *conf, char **ret)
+{
+	const char *name = conf_name(conf), *data = secure_getenv("XDG_DATA_HOME"), *home = secure_getenv("HOME");
+	char *found CLEANUP(free_cleanup) = NULL;
+
+	if (!name[0] || name[0] == '.' || strchr(name, '/')) {
+		conf_complain(conf, "store", "the section's name can't name a directory; give a path");
+		return CKR_ARGUMENTS_BAD;
+	}
+	if (geteuid() == 0)
+		return join(ret, SYSTEM_STORE, "/", name);
+	if (data && data[0] == '/')
+		return join(ret, data, "/signet/", name);
+	if (!home || home[0] != '/') {
+		CK_RV rv = home_of_user(&found);
+
+		if (rv == CKR_ARGUMENTS_BAD)
+			conf_complain(conf, "store", "this user has no home directory; give a path");
+		if (rv != CKR_OK)
+			return rv;
+		home = found;
+	}
+	return join(ret, home, "/.local/share/signet/", name);
+}
+
+static CK_RV choose_path(const struct conf_section *conf, char **ret)
+{
+	const char *path = conf_get(conf, "store");
+
+	if (!path)
+		return default_path(conf, ret);
+	if (path[0] == '/')
+		return join(ret, path, "", "");
+	conf_complain(conf, "store", "must be an absolute path");
+	return CKR_ARGUMENTS_BAD;
+}
+
+CK_RV store_new(const struct conf_section *conf, struct store **ret)
+{
+	struct store *s;
+	char *path = NULL;
+
+	TRY(choose_path(conf, &path));
+	s = calloc(1, sizeof *s);
+	if (!s) {
+		free(path);
+		return CKR_HOST_MEMORY;
+	}
+	s->path = path;
+	s->lock_fd = s->dir_fd = -1;
+	*ret = s;
+	return CKR_OK;
+}
+
+void store_free(struct store *s)
+{
+	if (!s)
+		return;
+	store_unlock(s);
+	free(s->listing.at);
+	free(s->path);
+	free(s);
+}
+
+void store_forked(struct store *s)
+{
+	/* Closing a copy of the descriptor leaves the parent's lock alone; unlocking wouldn't. */
+	fd_cleanup(&s->lock_fd);
+	fd_cleanup(&s->dir_fd);
+	s->lock_fd = s->dir_fd = -1;
+}
+
+const char *store_path(const struct store *s)
+{
+	return s->path;
+}
+
+bool store_writable(const struct store *s)
+{
+	char *path CLEANUP(free_cleanup) = strdup(s->path);
+	char *slash;
+
+	/* What doesn't exist would have to be made in the nearest directory above that does. */
+	while (path && store_sys.access(path, F_OK) != 0 && errno == ENOENT) {
+		slash = strrchr(path, '/');
+		if (!slash)
+			return false;
+		if (slash == path)
+			return store_sys.access("/", W_OK | X_OK) == 0;
+		*slash = 0;
+	}
+	return path && store_sys.access(path, W_OK | X_OK) == 0;
+}
+
+/* ---- listing ---- */
+
+static struct store_stamp stamp_of(const struct stat *st)
+{
+	return (struct store_stamp){.ino = st->st_ino, .size = st->st_size, .mtime_sec = st->st_mtim.tv_sec,
+				    .mtime_nsec = st->st_mtim.tv_nsec};
+}
+
+bool store_stamp_equal(const struct store_stamp *a, const struct store_stamp *b)
+{
+	return a->ino == b->ino && a->size == b->size && a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec;
+}
+
+static bool is_record_name(const char *name, uint8_t id[16])
+{
+	return strlen(name) == 32 && strspn(name, "0123456789abcdef") == 32 && hex_decode(name, id, 16);
+}
+
+static CK_RV listing_grow(struct store_listing *l)
+{
+	size_t cap = l->cap ? l->cap * 2 : 16;
+	struct store_entry *at;
+
+	if (l->n < l->cap)
+		return CKR_OK;
+	if (cap > MAX_LISTED)
+		return CKR_DEVICE_MEMORY;
+	at = realloc(l->at, cap * sizeof *at);
+	if (!at)
+		return CKR_HOST_MEMORY;
+	l->at = at;
+	l->cap = cap;
+	return CKR_OK;
+}
+
+static CK_RV list_name(struct store *s, int dir, const char *name, struct store_listing *l)
+{
+	bool token = !strcmp(name, TOKEN_NAME);
+	uint8_t id[16];
+	struct stat st;
+
+	if (!token && !is_record_name(name, id))
+		return CKR_OK;
+	if (store_sys.fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? CKR_OK : failed(s, "look at", name, false); /* just removed */
+	if (token) {
+		l->has_token = true;
+		l->token = stamp_of(&st);
+		return CKR_OK;
+	}
+	TRY(listing_grow(l));
+	memcpy(l->at[l->n].id, id, sizeof id);
+	l->at[l->n++].stamp = stamp_of(&st);
+	return CKR_OK;
+}
+
+static int entry_order(const void *a, const void *b)
+{
+	const struct store_entry *x = a, *y = b;
+
+	return memcmp(x->id, y->id, sizeof x->id);
+}
+
+static void listing_cleanup(struct store_listing *l)
+{
+	free(l->at);
+}
+
+static void dir_cleanup(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+static CK_RV list_all(struct store *s, struct store_listing *l)
+{
+	int fd = store_sys.open(AT_FDCWD, s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	DIR *d CLEANUP(dir_cleanup) = NULL;
+	struct dirent *e;
+
+	if (fd < 0)
+		return errno == ENOENT ? CKR_OK : failed(s, "open", "the directory", false);
+	d = store_sys.fdopendir(fd);
+	if (!d) {
+		fd_cleanup(&fd);
+		return failed(s, "list", "the directory", false);
+	}
+	for (errno = 0; (e = store_sys.readdir(d)); errno = 0)
+		TRY(list_name(s, dirfd(d), e->d_name, l));
+	if (errno)
+		return failed(s, "list", "the directory", false);
+	if (l->n)
+		qsort(l->at, l->n, sizeof *l->at, entry_order);
+	return CKR_OK;
+}
+
+/* The directory as it is now; all zero if there is none. */
+static CK_RV stamp_dir(struct store *s, struct store_stamp *ret)
+{
+	struct stat st;
+
+	*ret = (struct store_stamp){0};
+	if (store_sys.fstatat(AT_FDCWD, s->path, &st, 0) == 0)
+		*ret = stamp_of(&st);
+	else if (errno != ENOENT && errno != ENOTDIR)
+		return failed(s, "look at", "the directory", false);
+	return CKR_OK;
+}
+
+static bool is_racy(const struct store_stamp *dir)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return dir->ino && now.tv_sec - dir->mtime_sec <= RACY_SEC;
+}
+
+CK_RV store_list(struct store *s, const struct store_listing **ret, bool *changed)
+{
+	struct store_listing fresh CLEANUP(listing_cleanup) = {0};
+	struct store_stamp dir;
+	bool racy;
+
+	TRY(stamp_dir(s, &dir));
+	if (s->listed && store_stamp_equal(&dir, &s->dir)) {
+		*ret = &s->listing;
+		*changed = false;
+		return CKR_OK;
+	}
+	racy = is_racy(&dir);
+	if (dir.ino)
+		TRY(list_all(s, &fresh));
+	free(s->listing.at);
+	s->listing = fresh;
+	fresh.at = NULL;
+	s->dir = dir;
+	s->listed = !racy;
+	*ret = &s->listing;
+	*changed = true;
+	return CKR_OK;
+}
+
+void store_forget(struct store *s)
+{
+	s->listed = false;
+}
+
+/* ---- reading ---- */
+
+static CK_RV read_all(struct store *s, int fd, const char *name, struct buffer *out)
+{
+	uint8_t chunk[4096];
+	ssize_t n;
+
+	while ((n = store_sys.read(fd, chunk, sizeof chunk)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return failed(s, "read", name, false);
+		buffer_put(out, BYTES(chunk, (size_t)n));
+		TRY(buffer_status(out));
+	}
+	return CKR_OK;
+}
+
+static CK_RV read_file(struct store *s, const char *name, struct buffer *out, struct store_stamp *stamp)
+{
+	int dir CLEANUP(fd_cleanup) = store_sys.open(AT_FDCWD, s->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	int fd CLEANUP(fd_cleanup) = -1;
+	struct stat st;
+
+	if (dir < 0)
+		return errno == ENOENT ? CKR_OBJECT_HANDLE_INVALID : failed(s, "open", "the directory", false);
+	/* Not through a symbolic link, and never waiting on a FIFO. */
+	fd = store_sys.open(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd < 0)
+		return errno == ENOENT ? CKR_OBJECT_HANDLE_INVALID : failed(s, "open", name, false);
+	if (store_sys.fstat(fd, &st) != 0)
+		return failed(s, "look at", name, false);
+	if (!S_ISREG(st.st_mode) || st.st_size > RECORD_MAX_SIZE) {
+		log_error("store %s: %s is no file of ours (skipped)", s->path, name);
+		return CKR_DEVICE_ERROR;
+	}
+	TRY(read_all(s, fd, name, out));
+	if (stamp)
+		*stamp = stamp_of(&st);
+	return CKR_OK;
+}
+
+CK_RV store_read(struct store *s, const uint8_t id[16], struct buffer *out, struct store_stamp *stamp)
+{
+	char name[33];
+
+	hex_encode(BYTES(id, 16), name);
+	return read_file(s, name, out, stamp);
+}
+
+CK_RV store_read_token(struct store *s, struct buffer *out, struct store_stamp *stamp)
+{
+	return read_file(s, TOKEN_NAME, out, stamp);
+}
+
+CK_RV store_read_intents(struct store *s, struct buffer *out)
+{
+	return read_file(s, INTENTS_NAME, out, NULL);
+}
+
+/* ---- the lock ---- */
+
+/* The directory and what is missing above it. */
+static CK_RV make_dirs(struct store *s)
+{
+	char *path CLEANUP(free_cleanup) = strdup(s->path);
+
+	if (!path)
+		return CKR_HOST_MEMORY;
+	for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+		*p = 0;
+		if (store_sys.mkdir(path, 0700) != 0 && errno != EEXIST && store_sys.access(path, X_OK) != 0)
+			return failed(s, "make", path, true);
+		*p = '/';
+	}
+	if (store_sys.mkdir(path, 0700) != 0 && errno != EEXIST)
+		return failed(s, "make", "the directory", true);
+	return CKR_OK;
+}
+
+static CK_RV open_dir(struct store *s, bool create, int *ret)
+{
+	for (int i = 0; i < 2; i++) {
+		*ret = store_sys.open(AT_FDCWD, s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+		if (*ret >= 0)
+			return CKR_OK;
+		if (errno != ENOENT || i)
+			break;
+		if (!create)
+			return CKR_TOKEN_NOT_INITIALIZED;
+		TRY(make_dirs(s));
+	}
+	return failed(s, "open", "the directory", true);
+}
+
+/* Permissions for a new file: the owner's, and what the directory grants to others. */
+static CK_RV set_mode(struct store *s, int dir, int fd, const char *name)
+{
+	struct stat st;
+
+	if (store_sys.fstat(dir, &st) != 0)
+		return failed(s, "look at", "the directory", true);
+	if ((st.st_mode & 0066) && store_sys.fchmod(fd, 0600 | (st.st_mode & 0066)) != 0)
+		return failed(s, "set the mode of", name, true);
+	return CKR_OK;
+}
+
+/* The lock file is made once: whoever is first makes it, and everybody locks the same inode for ever. */
+static CK_RV open_lock(struct store *s, int dir, int *ret)
+{
+	*ret = store_sys.open(dir, LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+	if (*ret < 0 && errno == ENOENT) {
+		*ret = store_sys.open(dir, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (*ret >= 0)
+			return set_mode(s, dir, *ret, LOCK_NAME);
+	}
+	return *ret >= 0 ? CKR_OK : failed(s, "open", LOCK_NAME, true);
+}
+
+static CK_RV wait_for_lock(struct store *s, int fd)
+{
+	int64_t deadline = store_sys.now_ms() + LOCK_WAIT_MS;
+
+	for (unsigned ms = 1; store_sys.flock(fd, LOCK_EX | LOCK_NB) != 0; ms = MIN(2 * ms, 50)) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK)
+			return failed(s, "lock", LOCK_NAME, true);
+		if (store_sys.now_ms() >= deadline) {
+			log_error("store %s: another process has held the lock for 10 s; try again", s->path);
+			return CKR_FUNCTION_FAILED;
+		}
+		store_sys.nap_ms(ms);
+	}
+	return CKR_OK;
+}
+
+CK_RV store_lock(struct store *s, bool create)
+{
+	int dir CLEANUP(fd_cleanup) = -1;
+	int fd CLEANUP(fd_cleanup) = -1;
+
+	TRY(open_dir(s, create, &dir));
+	TRY(open_lock(s, dir, &fd));
+	TRY(wait_for_lock(s, fd));
+	s->dir_fd = dir;
+	s->lock_fd = fd;
+	dir = fd = -1;
+	return CKR_OK;
+}
+
+void store_unlock(struct store *s)
+{
+	if (s->lock_fd < 0)
+		return;
+	/* Said outright, since a child forked meanwhile may hold a copy of the descriptor. */
+	(void)store_sys.flock(s->lock_fd, LOCK_UN);
+	store_forked(s);
+}
+
+bool store_locked(const struct store *s)
+{
+	return s->lock_fd >= 0;
+}
+
+/* ---- writing ---- */
+
+static CK_RV write_all(struct store *s, int fd, const char *name, struct bytes content)
+{
+	while (content.len) {
+		ssize_t n = store_sys.write(fd, content.ptr, content.len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return failed(s, "write", name, true);
+		content = BYTES(content.ptr + n, content.len - (size_t)n);
+	}
+	return CKR_OK;
+}
+
+static void sync_dir(struct store *s)
+{
+	if (store_sys.fsync(s->dir_fd) != 0)
+		(void)failed(s, "sync (the change stands)", "the directory", true);
+}
+
+/* Writes, syncs and closes the temporary file. */
+static CK_RV write_new(struct store *s, const char *name, struct bytes content, struct store_stamp *stamp)
+{
+	int fd CLEANUP(fd_cleanup) = -1;
+	struct stat st;
+
+	fd = store_sys.open(s->dir_fd, NEW_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return failed(s, "make", NEW_NAME, true);
+	TRY(set_mode(s, s->dir_fd, fd, name));
+	TRY(write_all(s, fd, name, content));
+	if (store_sys.fsync(fd) != 0)
+		return failed(s, "sync", name, true);
+	if (store_sys.fstat(fd, &st) != 0)
+		return failed(s, "look at", name, true);
+	*stamp = stamp_of(&st);
+	return CKR_OK;
+}
+
+static CK_RV replace(struct store *s, const char *name, struct bytes content, struct store_stamp *stamp)
+{
+	struct store_stamp made;
+	CK_RV rv;
+
+	if (s->dir_fd < 0)
+		return CKR_GENERAL_ERROR;
+	if (store_sys.unlink(s->dir_fd, NEW_NAME) != 0 && errno != ENOENT)
+		return failed(s, "remove", NEW_NAME, true);
+	rv = write_new(s, name, content, &made);
+	if (rv == CKR_OK && store_sys.rename(s->dir_fd, NEW_NAME, name) != 0)
+		rv = failed(s, "put in place", name, true);
+	if (rv != CKR_OK) {
+		if (store_sys.unlink(s->dir_fd, NEW_NAME) != 0 && errno != ENOENT)
+			(void)failed(s, "remove (the next change will)", NEW_NAME, true);
+		return rv;
+	}
+	sync_dir(s);
+	if (stamp)
+		*stamp = made;
+	return CKR_OK;
+}
+
+CK_RV store_write(struct store *s, const uint8_t id[16], struct bytes content, struct store_stamp *stamp)
+{
+	char name[33];
+
+	hex_encode(BYTES(id, 16), name);
+	return replace(s, name, content, stamp);
+}
+
+CK_RV store_write_token(struct store *s, struct bytes content, struct store_stamp *stamp)
+{
+	return replace(s, TOKEN_NAME, content, stamp);
+}
+
+CK_RV store_write_intents(struct store *s, struct bytes content)
+{
+	return replace(s, INTENTS_NAME, content, NULL);
+}
+
+static CK_RV remove_file(struct store *s, const char *name)
+{
+	if (s->dir_fd < 0)
+		return CKR_GENERAL_ERROR;
+	if (store_sys.unlink(s->dir_fd, name) != 0)
+		return errno == ENOENT ? CKR_OBJECT_HANDLE_INVALID : failed(s, "remove", name, true);
+	sync_dir(s);
+	return CKR_OK;
+}
+
+CK_RV store_remove(struct store *s, const uint8_t id[16])
+{
+	char name[33];
+
+	hex_encode(BYTES(id, 16), name);
+	return remove_file(s, name);
+}
+
+CK_RV store_remove_intents(struct store *s)
+{
+	CK_RV rv = remove_file(s, INTENTS_NAME);
+
+	return rv == CKR_OBJECT_HANDLE_INVALID ? CKR_OK : rv;
+}
