@@ -24,6 +24,12 @@ CK_RV conf_get_choice(const struct conf_section *s, const char *key, const struc
 		      int dflt, int *ret) MUST_CHECK;
 /* Logs file and line of the first key that isn't in `known` (NULL-terminated); then CKR_ARGUMENTS_BAD. */
 CK_RV conf_check_keys(const struct conf_section *s, const char *const *known) MUST_CHECK;
+/* Building one: by the front's parser, and by unit tests.  Strings are copied; line numbers count from 1.
+ * NULL or CKR_HOST_MEMORY: no memory.  A key given twice is a mistake: CKR_ARGUMENTS_BAD, logged. */
+struct conf_section *conf_section_new(const char *name, const char *file, unsigned line);
+CK_RV conf_section_add(struct conf_section *s, const char *key, const char *value, unsigned line) MUST_CHECK;
+void conf_section_free(struct conf_section *s); /* NULL is fine */
+
 /* A log line "FILE:LINE: KEY: message" for a mistake that the caller found. */
 void conf_complain(const struct conf_section *s, const char *key, const char *message);
 

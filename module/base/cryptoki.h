@@ -6,6 +6,9 @@
 
 #include <stddef.h>
 
+/* The C_ functions, and nothing else, are what the module exports: everything else is built with hidden visibility. */
+#pragma GCC visibility push(default)
+
 #include <p11-kit/pkcs11.h>
 
 /* Constants of 2.40 to 3.2 that Debian 12's header lacks. */
@@ -518,6 +521,8 @@ typedef struct CK_FUNCTION_LIST_3_2 {
 	CK_C_UnwrapKeyAuthenticated C_UnwrapKeyAuthenticated;
 } CK_FUNCTION_LIST_3_2;
 #endif
+
+#pragma GCC visibility pop
 
 #define CRYPTOKI_LEGACY_FUNCTIONS 68
 #define CRYPTOKI_3_0_FUNCTIONS 92

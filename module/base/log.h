@@ -6,7 +6,7 @@
 
 #include "base.h"
 
-enum log_level { LOG_OFF, LOG_ERROR, LOG_INFO, LOG_DEBUG };
+enum log_level { LEVEL_OFF, LEVEL_ERROR, LEVEL_INFO, LEVEL_DEBUG };
 
 /* Reads SIGNET_LOG's value (NULL: off).  Called by C_Initialize only. */
 void log_configure(const char *spec);
@@ -17,12 +17,12 @@ bool log_wants(enum log_level level);
 void log_context(const char *function);
 
 void log_write(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
-#define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
-#define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
+#define log_error(...) log_write(LEVEL_ERROR, __VA_ARGS__)
+#define log_info(...) log_write(LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...)                                                                                                 \
 	do {                                                                                                           \
-		if (log_wants(LOG_DEBUG))                                                                              \
-			log_write(LOG_DEBUG, __VA_ARGS__);                                                             \
+		if (log_wants(LEVEL_DEBUG))                                                                              \
+			log_write(LEVEL_DEBUG, __VA_ARGS__);                                                             \
 	} while (0)
 
 #endif

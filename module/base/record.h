@@ -11,22 +11,26 @@
 
 /* One object of a record.  Attributes that are sensitive by policy, and all of a private object, are sealed. */
 struct record_object {
+	uint8_t index;         /* stays when the other half is destroyed; the object's id depends on it */
 	struct attrs *attrs;   /* owned */
 	struct buffer blob;    /* the backend's own bytes (a TPM2B_PRIVATE and _PUBLIC, a key serial); in clear */
-	bool sealed;           /* after record_parse(): the sealed part wasn't opened, attrs has the clear ones only */
+	bool sealed;           /* after record_parse(): the sealed part wasn't opened, attrs has the clear ones only;
+	                          record_emit() then writes sealed_part again as it was, so that the public half of a
+	                          pair can be changed by who can't read the private one */
+	struct buffer sealed_part;
 	bool private;          /* CKA_PRIVATE */
 };
 
 struct record {
 	uint8_t token_id[16];
 	uint8_t id[16];        /* random, the record's name */
-	uint32_t version;      /* counts the rewrites of this record */
+	uint32_t version;      /* counts the rewrites of this record; informative */
 	size_t n;
 	struct record_object object[RECORD_MAX_OBJECTS];
 };
 
-/* The keys for the sealed parts: of private objects, and of sensitive attributes of public ones. A NULL key:
- * parse leaves such parts sealed; emit refuses with CKR_USER_NOT_LOGGED_IN. */
+/* The keys for the sealed parts: of private objects, and of sensitive attributes of public ones.  With a NULL key
+ * parse leaves such parts sealed; emit refuses with CKR_USER_NOT_LOGGED_IN to seal anew. */
 struct record_keys {
 	const struct key256 *private_key, *public_key;
 };
@@ -40,7 +44,7 @@ CK_RV record_emit(const struct record *r, const struct record_keys *keys, struct
 CK_RV record_parse(struct bytes in, const uint8_t token_id[16], const struct record_keys *keys, struct record *ret) MUST_CHECK;
 /* Whether an attribute's value is sealed even in a public object (CKA_VALUE of a secret key, CKA_PRIVATE_EXPONENT …). */
 bool record_seals(CK_OBJECT_CLASS class, CK_ATTRIBUTE_TYPE type);
-/* The id of the i-th object of a record: the record's id with the last byte xored with i. */
-void record_object_id(const struct record *r, size_t i, uint8_t ret[16]);
+/* The id of an object of a record: the record's id with the last byte xored with the object's index. */
+void record_object_id(const struct record *r, const struct record_object *o, uint8_t ret[16]);
 
 #endif
