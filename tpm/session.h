@@ -56,25 +56,21 @@ void session_end(struct session *s);
 /* The entity that stands for the session in commands that name it (PolicySecret). */
 void session_entity(const struct session *s, struct entity *ret);
 
-/* ---- used by command.c ---- */
+/* ---- used by call.c ---- */
 
-/* Puts the one authorization of the prepared command into it.  names: of all its handles, in order.  `auth` is the
+/* Puts the one authorization of the prepared command into it.  names: of all its handles, in order.  `auth`: the
  * entity that is authorized; NULL: the session only encrypts.  s NULL: password. */
-TSS2_RC session_authorize(TSS2_SYS_CONTEXT *sys, const struct entity *const *names, size_t n,
-			  const struct entity *auth, struct session *s) MUST_CHECK;
+TSS2_RC session_authorize(struct conn *c, const struct entity *const *names, size_t n, const struct entity *auth,
+			  struct session *s) MUST_CHECK;
 /* Checks the answer's HMAC and decrypts its first parameter.  A wrong HMAC is TSS2_ESYS_RC_RSP_AUTH_FAILED, and the
  * answer must not be used. */
-TSS2_RC session_accept(TSS2_SYS_CONTEXT *sys, const struct entity *auth, struct session *s) MUST_CHECK;
+TSS2_RC session_accept(struct conn *c, const struct entity *auth, struct session *s) MUST_CHECK;
 
 /* ---- arithmetic, for vectors ---- */
 
-/* KDFa (Part 1, 11.4.10.2) with SHA-256, up to 256 bits. */
-CK_RV session_kdfa(struct bytes key, const char *label, struct bytes u, struct bytes v, uint32_t bits,
-		   uint8_t out[32]) MUST_CHECK;
-/* KDFe (Part 1, 11.4.10.3) with SHA-256, 256 bits. */
-CK_RV session_kdfe(struct bytes z, const char *label, struct bytes u, struct bytes v, uint8_t out[32]) MUST_CHECK;
-
-/* What libcrypto objects this thread-safe arithmetic fetched: freed when the library is finalized. */
-void session_shutdown(void);
+struct session_math;
+/* KDFa (Part 1, 11.4.10.2) with SHA-256, up to 256 bits; false: libcrypto failed. */
+bool session_kdfa(struct session_math *m, struct bytes key, const char *label, struct bytes u, struct bytes v,
+		  uint32_t bits, uint8_t out[32]) MUST_CHECK;
 
 #endif

@@ -1,0 +1,180 @@
+/* What the files of the connection share: transport.c, call.c, conn.c, caps.c, handles.c, command.c, session.c. */
+#ifndef TPM_CONN_PRIVATE_H
+#define TPM_CONN_PRIVATE_H
+
+#include "conn.h"
+#include "handles.h"
+#include "lock.h"
+#include "session.h"
+
+/* Of each command: what repeating it would do. */
+enum {
+	CALL_REPEAT = 1,       /* may be sent again when its answer was lost */
+	CALL_PURE = 2,         /* leaves nothing in the TPM that outlives a session or a flush */
+	CALL_COUNTS = 4,       /* a wrong authValue costs a try: never repeated once it was sent (R22) */
+	CALL_OBJECT = 8,       /* leaves a transient object */
+	CALL_SESSION = 16,     /* leaves a session */
+	CALL_SLOW = 32,        /* makes a key: the answer may take long */
+	CALL_QUIET = 64        /* a failure is neither logged nor remembered */
+};
+
+struct command {
+	const char *name; /* as in Part 3, for the log */
+	unsigned flags;
+};
+
+/* One command under way. */
+struct call {
+	struct conn *conn;
+	const struct command *command;
+	TSS2_SYS_CONTEXT *sys;
+	const struct entity *names[3]; /* of all handles, in order */
+	size_t n_names;
+	const struct entity *auth;     /* authorized; NULL: none, or the session only encrypts */
+	struct session *session;       /* NULL: password if there is `auth` */
+	const TPM2B_PUBLIC *makes;     /* CALL_OBJECT: how to know the object again if the answer is lost */
+	TSS2_RC rc;
+	unsigned tries;
+	bool refused;                  /* rc was set before anything could be sent */
+};
+
+/* call_begin(); while (call_try(&k, Tss2_Sys_…_Prepare(k.sys, …))) ; then call_end() with the result of _Complete. */
+void call_begin(struct call *k, struct conn *c, const struct command *command);
+/* Sends the prepared command and takes its answer.  True: prepare it again and call again (busy TPM, full TPM). */
+bool call_try(struct call *k, TSS2_RC prepared) MUST_CHECK;
+/* Records what failed; maps it. */
+CK_RV call_end(struct call *k, TSS2_RC rc) MUST_CHECK;
+
+/* ---- places in the TPM (handles.c) ---- */
+
+/* Objects and sessions of the running sequence, and cached keys. */
+struct held_object {
+	TPM2_HANDLE handle; /* 0: free */
+	TPM2B_NAME name;
+};
+struct held_key {
+	struct held_object object;
+	uint8_t id[16];
+	uint64_t used; /* number of the sequence that used it last */
+};
+#define HELD_KEYS_MAX 2
+struct held {
+	struct held_object scratch[CONN_MAX_OBJECTS];
+	struct held_key keys[HELD_KEYS_MAX];
+	TPM2_HANDLE sessions[CONN_MAX_SESSIONS];
+	TPM2_HANDLE storage; /* the scratch object that is the storage key, 0: none */
+};
+
+/* Room for one more; CKR_DEVICE_MEMORY when all places are in use by this very sequence. */
+CK_RV held_room_object(struct conn *c) MUST_CHECK;
+CK_RV held_room_session(struct conn *c) MUST_CHECK;
+void held_add_object(struct conn *c, TPM2_HANDLE handle, const TPM2B_NAME *name);
+void held_add_session(struct conn *c, TPM2_HANDLE handle);
+void held_forget(struct conn *c, TPM2_HANDLE handle); /* it is flushed */
+/* Flushes the least recently used cached key that this sequence doesn't use.  False: there is none. */
+bool held_evict(struct conn *c);
+void held_tidy(struct conn *c);       /* after a sequence: sessions and scratch objects */
+void held_flush_all(struct conn *c);  /* before closing a bare TPM */
+void held_forget_all(struct conn *c);
+/* On a bare TPM after a reconnection: keeps the keys that are still there, flushes what else is ours. */
+void held_verify(struct conn *c);
+/* After an answer was lost: flushes what the command may have left. */
+void held_settle(struct conn *c);
+
+/* ---- transport (transport.c) ---- */
+
+struct transport {
+	TSS2_TCTI_CONTEXT *tcti;
+	TSS2_SYS_CONTEXT *sys;
+	bool managed;          /* a resource manager is behind it */
+	uint16_t stream_port;  /* TCTIs that connect for each command and give no poll handle; 0: others */
+	bool pollable;
+	bool complained;       /* the reason for not connecting stands in the log */
+};
+
+/* CKR_OK, or why not: CKR_HOST_MEMORY, else CKR_DEVICE_REMOVED; *ret_rc is the raw code.  Logged once. */
+CK_RV transport_open(struct transport *t, const char *slot, const char *tcti, TSS2_RC *ret_rc) MUST_CHECK;
+void transport_close(struct transport *t);
+void transport_abandon(struct transport *t); /* in a forked child */
+/* Sends what SYS has prepared and waits for the answer.  TSS2_TCTI_RC_TRY_AGAIN: none within wait_ms. */
+TSS2_RC transport_exchange(struct transport *t, int wait_ms) MUST_CHECK;
+/* Waits once more for the answer of a command whose deadline has passed. */
+TSS2_RC transport_late(struct transport *t, int wait_ms) MUST_CHECK;
+int64_t transport_now(void); /* ms, monotonic */
+void transport_sleep(int ms);
+
+/* ---- the connection ---- */
+
+struct sequence {
+	bool running, spent;
+	enum rc_context context;
+	int64_t retry_until;   /* ms; what is left of the call's patience */
+	TSS2_RC rc;            /* of the last failure */
+	CK_RV rv;
+	enum rc_action action;
+	const struct command *failed;
+	bool second;           /* the repetition */
+};
+
+struct caps {
+	bool have_properties, have_algs, have_curves, have_rsa;
+	struct conn_properties properties;
+	uint8_t algs[32];      /* a bit for each TPM_ALG_ID below 256 */
+	TPM2_ECC_CURVE curves[CONN_MAX_CURVES];
+	size_t n_curves;
+	uint16_t rsa[CONN_RSA_SIZES];
+	size_t n_rsa;
+};
+
+struct conn {
+	char *slot, *tcti;
+	enum conn_bus bus;
+	struct lock *lock;
+	struct transport transport;
+	struct session_math *math;
+	bool lost;             /* the transport is no longer usable: closed before the next use */
+	bool late;             /* the answer of a command is still outstanding */
+	bool poisoned;
+	int64_t poisoned_until;
+	unsigned doubt;        /* CALL_OBJECT, CALL_SESSION: an answer was lost that may have left one */
+	TPM2B_PUBLIC doubt_public;
+	bool rebuild_storage;  /* the storage key's saved context is not to be trusted */
+	uint64_t generation, commands, sequences;
+	struct sequence seq;
+	struct held held;
+	struct caps caps;
+};
+
+/* Whether a failure with this action leads to the sequence's repetition. */
+bool conn_repeats(const struct conn *c, enum rc_action action);
+/* Records a failure found without a TPM's answer; returns rv. */
+CK_RV conn_fail(struct conn *c, CK_RV rv);
+
+/* TPM2_Startup(CLEAR), TPM2_SelfTest: parts of repairs, never logged as failures. */
+TSS2_RC call_startup(struct conn *c) MUST_CHECK;
+TSS2_RC call_selftest(struct conn *c) MUST_CHECK;
+/* TPM2_FlushContext without a record of its failure. */
+void call_flush(struct conn *c, TPM2_HANDLE handle);
+/* TPM2_ReadPublic without a record of its failure; false: no such object. */
+bool call_name(struct conn *c, TPM2_HANDLE handle, TPM2B_NAME *ret, TPM2B_PUBLIC *ret_public);
+
+/* ---- session arithmetic (session_math.c): libcrypto objects fetched once, used under the connection's lock ---- */
+
+struct session_math;
+struct session_math *session_math_new(void); /* NULL: no memory */
+void session_math_free(struct session_math *m);
+bool math_hash(struct session_math *m, const struct bytes *pieces, size_t n, uint8_t out[32]) MUST_CHECK;
+bool math_hmac(struct session_math *m, struct bytes key, const struct bytes *pieces, size_t n,
+	       uint8_t out[32]) MUST_CHECK;
+/* AES-128-CFB in place; key and IV are the halves of key_iv. */
+bool math_cfb(struct session_math *m, const uint8_t key_iv[32], bool encrypt, uint8_t *data, size_t n) MUST_CHECK;
+
+/* A salt for a session, 32 bytes or the size of the key's nameAlg, and its encrypted form (Part 1, 19.6.12 and
+ * Annex B.10.2, C.6.1). */
+struct salt {
+	uint8_t b[64];
+	size_t len;
+};
+CK_RV salt_make(const TPM2B_PUBLIC *key, struct salt *ret, TPM2B_ENCRYPTED_SECRET *ret_secret) MUST_CHECK;
+
+#endif

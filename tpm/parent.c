@@ -1,0 +1,196 @@
+/* The storage key: the machine's persistent one, or a primary made again from its template. */
+#include "parent.h"
+
+#include <stdatomic.h>
+
+#include "log.h"
+
+/* TCG TPM v2.0 Provisioning Guidance, 7.8: where the storage root key of a machine stands. */
+#define SRK_HANDLE 0x81000001u
+
+#define STORAGE_ATTRIBUTES                                                                                             \
+	(TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_RESTRICTED |          \
+	 TPMA_OBJECT_DECRYPT | TPMA_OBJECT_NODA)
+
+/* The same guidance, 7.5.1: the storage root key's template for ECC P-256 (EK template L-2 with these attributes and
+ * no policy; both coordinates of `unique` are 32 zero bytes). */
+static const TPM2B_PUBLIC ecc_p256 = {
+	.publicArea = {
+		.type = TPM2_ALG_ECC,
+		.nameAlg = TPM2_ALG_SHA256,
+		.objectAttributes = STORAGE_ATTRIBUTES | TPMA_OBJECT_SENSITIVEDATAORIGIN,
+		.parameters.eccDetail = {
+			.symmetric = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB},
+			.scheme.scheme = TPM2_ALG_NULL,
+			.curveID = TPM2_ECC_NIST_P256,
+			.kdf.scheme = TPM2_ALG_NULL,
+		},
+		.unique.ecc = {.x.size = 32, .y.size = 32},
+	},
+};
+
+struct parent {
+	atomic_uint refs;
+	struct parent_rec rec;
+	/* Below: only inside sequences. */
+	atomic_ullong looked;     /* conn_generation() of the search; 0: none yet */
+	atomic_bool found;
+	struct storage storage;
+};
+
+CK_RV parent_new(const struct parent_rec *rec, struct parent **ret)
+{
+	struct parent *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return CKR_HOST_MEMORY;
+	atomic_init(&p->refs, 1);
+	p->rec = *rec;
+	*ret = p;
+	return CKR_OK;
+}
+
+struct parent *parent_ref(struct parent *p)
+{
+	atomic_fetch_add(&p->refs, 1);
+	return p;
+}
+
+void parent_unref(struct parent *p)
+{
+	if (p && atomic_fetch_sub(&p->refs, 1) == 1)
+		free(p);
+}
+
+static bool name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b)
+{
+	return bytes_equal(BYTES(a->name, a->size), BYTES(b->name, b->size));
+}
+
+/* ---- making ---- */
+
+/* A storage key that we can live with: restricted to decryption, bound to this TPM, not subject to dictionary-attack
+ * lockout (else a stranger's wrong tries would stop our keys), of a kind that sessions can be salted with. */
+static bool fits(const TPM2B_PUBLIC *public)
+{
+	const TPMT_PUBLIC *p = &public->publicArea;
+	TPMA_OBJECT need = STORAGE_ATTRIBUTES;
+
+	if ((p->objectAttributes & need) != need || p->objectAttributes & TPMA_OBJECT_SIGN_ENCRYPT)
+		return false;
+	if (p->nameAlg != TPM2_ALG_SHA256)
+		return false;
+	return p->type == TPM2_ALG_RSA || (p->type == TPM2_ALG_ECC && p->parameters.eccDetail.curveID == TPM2_ECC_NIST_P256);
+}
+
+/* Tries to put a fresh primary where the machine's storage key belongs. */
+static void persist(struct conn *c, const struct entity *owner, const struct entity *primary, struct parent_rec *rec)
+{
+	if (tpm2_evict_control(c, owner, NULL, primary, SRK_HANDLE) == CKR_OK) {
+		log_info("the machine had no storage key; made one at 0x%08x", SRK_HANDLE);
+		rec->handle = SRK_HANDLE;
+		return;
+	}
+	log_info("the storage key cannot be made persistent; it is made anew from its template when needed");
+}
+
+CK_RV parent_make(struct conn *c, struct parent_rec *ret)
+{
+	struct parent_rec rec = {.tmpl = PARENT_ECC_P256};
+	struct entity owner, primary;
+	TPM2B_PUBLIC public = {0};
+	TPM2B_NAME name = {0};
+	bool found;
+
+	TRY(tpm2_read_public(c, SRK_HANDLE, &public, &name, &found));
+	if (found && fits(&public)) {
+		rec.handle = SRK_HANDLE;
+		rec.name = name;
+		*ret = rec;
+		return CKR_OK;
+	}
+	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
+	public = (TPM2B_PUBLIC){0};
+	TRY(tpm2_create_primary(c, &owner, NULL, &ecc_p256, &public, &primary));
+	rec.name = primary.name;
+	if (found)
+		log_info("the key at 0x%08x is no storage key that fits; a primary of our own is made when needed",
+			 SRK_HANDLE);
+	else
+		persist(c, &owner, &primary, &rec);
+	*ret = rec;
+	return tpm2_flush(c, primary.handle);
+}
+
+/* ---- finding ---- */
+
+static CK_RV find_persistent(struct conn *c, struct parent *p, bool *ret)
+{
+	TPM2_HANDLE at = p->rec.handle ? p->rec.handle : SRK_HANDLE;
+	struct storage s = {.entity.handle = at, .hierarchy = TPM2_RH_OWNER};
+	bool there;
+
+	*ret = false;
+	TRY(tpm2_read_public(c, at, &s.public, &s.entity.name, &there));
+	if (!there || !name_equal(&s.entity.name, &p->rec.name))
+		return CKR_OK;
+	p->storage = s;
+	*ret = true;
+	return CKR_OK;
+}
+
+static CK_RV find_primary(struct conn *c, struct parent *p, bool *ret)
+{
+	struct storage s = {.hierarchy = TPM2_RH_OWNER, .tmpl = ecc_p256};
+	struct entity owner, primary;
+
+	*ret = false;
+	if (p->rec.tmpl != PARENT_ECC_P256)
+		return CKR_OK;
+	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
+	TRY(tpm2_create_primary(c, &owner, NULL, &s.tmpl, &s.public, &primary));
+	if (name_equal(&primary.name, &p->rec.name)) {
+		s.entity.name = primary.name;
+		s.entity.handle = TPM2_RH_NULL;
+		TRY(tpm2_context_save(c, primary.handle, &s.context));
+		s.saved = true;
+		p->storage = s;
+		*ret = true;
+	}
+	return tpm2_flush(c, primary.handle);
+}
+
+CK_RV parent_storage(struct conn *c, struct parent *p, struct storage **ret)
+{
+	bool found;
+
+	if (p->looked != conn_generation(c)) {
+		TRY(find_persistent(c, p, &found));
+		if (!found)
+			TRY(find_primary(c, p, &found));
+		p->found = found;
+		p->looked = conn_generation(c);
+		if (!found)
+			log_error("the token's storage key is not in this TPM: the TPM was cleared, or the token's "
+				  "directory belongs to another machine");
+	}
+	if (!p->found)
+		return CKR_TOKEN_NOT_RECOGNIZED;
+	*ret = &p->storage;
+	return CKR_OK;
+}
+
+CK_RV parent_use(struct conn *c, struct parent *p, struct entity *ret, struct salt_key *salt)
+{
+	struct storage *s;
+
+	TRY(parent_storage(c, p, &s));
+	TRY(handles_storage(c, s, ret));
+	*salt = (struct salt_key){.handle = ret->handle, .public = &s->public};
+	return CKR_OK;
+}
+
+bool parent_foreign(const struct parent *p, const struct conn *c)
+{
+	return p->looked && p->looked == conn_generation(c) && !p->found;
+}
