@@ -33,5 +33,14 @@ CK_RV mech_list(struct slot *slot, CK_MECHANISM_TYPE *ret, CK_ULONG *ret_n) MUST
  * The scheme borrows from `given`. */
 CK_RV mech_scheme(struct slot *slot, const CK_MECHANISM *given, CK_FLAGS use, const struct mech **ret_row,
 		  struct scheme *ret) MUST_CHECK;
+/* The two halves of mech_scheme(), for who has a check of his own between them. */
+CK_RV mech_for(struct slot *slot, CK_MECHANISM_TYPE type, CK_FLAGS use, const struct mech **ret) MUST_CHECK;
+CK_RV mech_param(const struct mech *m, const CK_MECHANISM *given, struct scheme *ret) MUST_CHECK;
+/* In the units of CK_MECHANISM_INFO, from a key's attributes; 0: not known or without limits. */
+size_t mech_key_size(const struct attrs *key);
+/* CKR_KEY_SIZE_RANGE if whoever does that work (the front with public keys, else the token) doesn't take keys of that
+ * size, or if the scheme's hash and salt don't fit in it. */
+CK_RV mech_key_fits(struct slot *slot, const struct mech *m, CK_FLAGS use, const struct scheme *scheme,
+		    const struct attrs *key) MUST_CHECK;
 
 #endif

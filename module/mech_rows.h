@@ -1,0 +1,19 @@
+/* The tables of mechanism.c, one per family of keys, and what their parameter checks share. */
+#ifndef MODULE_MECH_ROWS_H
+#define MODULE_MECH_ROWS_H
+
+#include "mechanism.h"
+
+struct mech_rows {
+	const struct mech *at;
+	size_t n;
+};
+
+extern const struct mech_rows mech_rsa_rows, mech_ec_rows, mech_sym_rows, mech_mac_rows;
+
+/* Copies a parameter struct of exactly n bytes, which needn't be aligned; CKR_MECHANISM_PARAM_INVALID. */
+CK_RV mech_param_read(const CK_MECHANISM *given, void *to, size_t n) MUST_CHECK;
+/* For mechanisms without a parameter: CKR_MECHANISM_PARAM_INVALID if there is one. */
+CK_RV mech_param_none(const CK_MECHANISM *given) MUST_CHECK;
+
+#endif
