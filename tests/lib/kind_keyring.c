@@ -1,0 +1,104 @@
+/* The keyring token, in a session keyring of the test's own.
+ *
+ * As root, each test takes a uid of its own: then the quota is an ordinary user's, and /proc/key-users says how many
+ * keys this test has, wherever they are. */
+#include "harness.h"
+
+#include <keyutils.h>
+#include <time.h>
+#include <unistd.h>
+
+static key_serial_t session_ring;
+static unsigned keys_before;
+
+/* The keys that count for this uid, from /proc/key-users ("UID: USAGE NKEYS/NIKEYS …"). */
+static unsigned keys_of_uid(void)
+{
+	char line[128];
+	unsigned uid, usage, keys, total = 0;
+	FILE *f = fopen("/proc/key-users", "re");
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof line, f))
+		if (sscanf(line, " %u: %u %u/", &uid, &usage, &keys) == 3 && uid == geteuid())
+			total = keys;
+	fclose(f);
+	return total;
+}
+
+static void own_uid(void)
+{
+	uid_t uid = 200000 + (uid_t)getpid();
+
+	if (geteuid() != 0)
+		return;
+	cr_assert(chown(h.dir, uid, uid) == 0);
+	cr_assert(setresgid(uid, uid, uid) == 0);
+	cr_assert(setresuid(uid, uid, uid) == 0);
+}
+
+static void setup(void)
+{
+	own_uid();
+	session_ring = keyctl_join_session_keyring(NULL);
+	cr_assert(session_ring > 0, "keyctl_join_session_keyring: %m");
+	keys_before = keys_of_uid();
+}
+
+static void config(FILE *conf)
+{
+	fprintf(conf, "type = keyring\nkeyring = session\n");
+}
+
+/* Rings of ours in the session keyring: [slot test]'s, and [slot other]'s if a test made it. */
+static key_serial_t ring_of(const char *name)
+{
+	return (key_serial_t)keyctl_search(KEY_SPEC_SESSION_KEYRING, "keyring", name, 0);
+}
+
+static key_serial_t taken;
+
+static void take_out(void)
+{
+	taken = ring_of("signet:test");
+	cr_assert(taken > 0, "the token's ring isn't there: %m");
+	/* Kept alive elsewhere, where the module doesn't look. */
+	cr_assert(keyctl_link(taken, KEY_SPEC_THREAD_KEYRING) == 0);
+	cr_assert(keyctl_unlink(taken, KEY_SPEC_SESSION_KEYRING) == 0);
+}
+
+static void restore(void)
+{
+	cr_assert(keyctl_link(taken, KEY_SPEC_SESSION_KEYRING) == 0);
+	cr_assert(keyctl_unlink(taken, KEY_SPEC_THREAD_KEYRING) == 0);
+}
+
+/* Without the session keyring's links nothing of this test may be left once the kernel has collected its keys. */
+static void check(void)
+{
+	const struct timespec pause = {0, 10000000};
+
+	if (taken > 0)
+		keyctl_unlink(taken, KEY_SPEC_THREAD_KEYRING);
+	keyctl_clear(KEY_SPEC_SESSION_KEYRING);
+	if (geteuid() < 200000)
+		return;
+	for (int i = 0; i < 300 && keys_of_uid() > keys_before; i++)
+		nanosleep(&pause, NULL);
+	cr_expect(keys_of_uid() <= keys_before, "%u keys of the test are left", keys_of_uid() - keys_before);
+}
+
+static void nothing(void)
+{
+}
+
+const struct kind kind_keyring = {
+	.name = "keyring",
+	.setup = setup,
+	.config = config,
+	.check = check,
+	.teardown = nothing,
+	.remove = take_out,
+	.restore = restore,
+};

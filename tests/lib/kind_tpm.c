@@ -1,0 +1,254 @@
+/* The TPM token, on a swtpm of the test's own. */
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <keyutils.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <tss2/tss2_tctildr.h>
+#include <unistd.h>
+
+#include "tpm.h"
+
+/* Binds 127.0.0.1:port (0: any); the port, or 0.  *ret_fd is to be closed. */
+static uint16_t bind_port(uint16_t port, int *ret_fd)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+	socklen_t n = sizeof a;
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	*ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (*ret_fd < 0 || bind(*ret_fd, (struct sockaddr *)&a, n) != 0 ||
+	    getsockname(*ret_fd, (struct sockaddr *)&a, &n) != 0)
+		return 0;
+	return ntohs(a.sin_port);
+}
+
+/* Two free ports in a row, as the TSS's swtpm TCTI wants them; 0 if this try found none. */
+static uint16_t free_ports(void)
+{
+	int first, second;
+	uint16_t port = bind_port(0, &first);
+	bool both = port && port < 65535 && bind_port((uint16_t)(port + 1), &second) == port + 1;
+
+	close(first);
+	if (port && port < 65535)
+		close(second);
+	return both ? port : 0;
+}
+
+/* swtpm says that it listens by going into the background; a port that was taken meanwhile is an exit code. */
+static bool start(uint16_t port)
+{
+	char state[96], server[64], ctrl[64], pid_file[96];
+	pid_t pid;
+	int status;
+
+	snprintf(state, sizeof state, "dir=%s/tpm", h.dir);
+	snprintf(server, sizeof server, "type=tcp,port=%u", port);
+	snprintf(ctrl, sizeof ctrl, "type=tcp,port=%u", port + 1u);
+	snprintf(pid_file, sizeof pid_file, "file=%s/pid", h.dir);
+	char *const argv[] = {"swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl", ctrl,
+			      "--flags", "not-need-init,startup-clear", "--pid", pid_file, "--daemon", NULL};
+	posix_spawn_file_actions_t actions;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+	int failed = posix_spawnp(&pid, "swtpm", &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	cr_assert(failed == 0, "swtpm: %s", strerror(failed));
+	cr_assert(waitpid(pid, &status, 0) == pid);
+	return status == 0;
+}
+
+static void setup(void)
+{
+	char path[96];
+
+	snprintf(path, sizeof path, "%s/tpm", h.dir);
+	cr_assert(mkdir(path, 0700) == 0);
+	cr_assert(keyctl_join_session_keyring(NULL) > 0); /* where [slot other] lives */
+	for (int i = 0; i < 50 && !h.port; i++) {
+		uint16_t port = free_ports();
+		if (port && start(port))
+			h.port = port;
+	}
+	cr_assert(h.port, "swtpm doesn't start");
+}
+
+static void config(FILE *conf)
+{
+	fprintf(conf, "type = tpm\ntcti = swtpm:host=127.0.0.1,port=%u\nstore = %s/store\n", h.port, h.dir);
+}
+
+ESYS_CONTEXT *tpm_connect(void)
+{
+	char conf[64];
+	TSS2_TCTI_CONTEXT *tcti = NULL;
+	ESYS_CONTEXT *esys = NULL;
+
+	snprintf(conf, sizeof conf, "swtpm:host=127.0.0.1,port=%u", h.port);
+	TSS2_RC rc = Tss2_TctiLdr_Initialize(conf, &tcti);
+	cr_assert(rc == 0, "connection to swtpm: 0x%x", rc);
+	rc = Esys_Initialize(&esys, tcti, NULL);
+	cr_assert(rc == 0, "Esys_Initialize: 0x%x", rc);
+	return esys;
+}
+
+void tpm_disconnect(ESYS_CONTEXT **esys)
+{
+	TSS2_TCTI_CONTEXT *tcti = NULL;
+
+	Esys_GetTcti(*esys, &tcti);
+	Esys_Finalize(esys);
+	Tss2_TctiLdr_Finalize(&tcti);
+}
+
+uint32_t tpm_handles(ESYS_CONTEXT *esys, uint32_t first, TPML_HANDLE *ret)
+{
+	TPMS_CAPABILITY_DATA *data = NULL;
+	TPMI_YES_NO more;
+
+	TSS2_RC rc = Esys_GetCapability(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES, first,
+					TPM2_MAX_CAP_HANDLES, &more, &data);
+	cr_assert(rc == 0, "TPM2_GetCapability(handles 0x%x): 0x%x", first, rc);
+	uint32_t n = data->data.handles.count;
+	if (ret)
+		*ret = data->data.handles;
+	Esys_Free(data);
+	return n;
+}
+
+uint32_t tpm_property(ESYS_CONTEXT *esys, uint32_t property)
+{
+	TPMS_CAPABILITY_DATA *data = NULL;
+	TPMI_YES_NO more;
+
+	TSS2_RC rc = Esys_GetCapability(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_TPM_PROPERTIES,
+					property, 1, &more, &data);
+	cr_assert(rc == 0, "TPM2_GetCapability(0x%x): 0x%x", property, rc);
+	const TPML_TAGGED_TPM_PROPERTY *p = &data->data.tpmProperties;
+	cr_assert(p->count == 1 && p->tpmProperty[0].property == property);
+	uint32_t value = p->tpmProperty[0].value;
+	Esys_Free(data);
+	return value;
+}
+
+/* R14, R15, 4.2: nothing transient is left, and no wrong PIN touched the machine's counter. */
+static void check(void)
+{
+	if (!h.port)
+		return;
+	ESYS_CONTEXT *esys = tpm_connect();
+	cr_expect(tpm_handles(esys, TPM2_TRANSIENT_FIRST, NULL) == 0, "transient objects are left in the TPM");
+	cr_expect(tpm_handles(esys, TPM2_LOADED_SESSION_FIRST, NULL) == 0, "loaded sessions are left in the TPM");
+	cr_expect(tpm_handles(esys, TPM2_ACTIVE_SESSION_FIRST, NULL) == 0, "saved sessions are left in the TPM");
+	uint32_t lockouts = tpm_property(esys, TPM2_PT_LOCKOUT_COUNTER);
+	cr_expect(lockouts == h.lockouts, "TPM2_PT_LOCKOUT_COUNTER is %u, expected %lu", lockouts, h.lockouts);
+	tpm_disconnect(&esys);
+}
+
+static void teardown(void)
+{
+	if (!h.port)
+		return;
+	ESYS_CONTEXT *esys = tpm_connect();
+	Esys_Shutdown(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_SU_CLEAR);
+	tpm_disconnect(&esys);
+}
+
+/* ---- a stranger on the same machine ---- */
+
+/* A small sealed object under dictionary-attack protection, whose authValue the stranger doesn't know. */
+static ESYS_TR guarded_object(ESYS_CONTEXT *esys)
+{
+	const TPM2B_PUBLIC template = {.publicArea = {
+		.type = TPM2_ALG_KEYEDHASH,
+		.nameAlg = TPM2_ALG_SHA256,
+		.objectAttributes = TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT,
+		.parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL,
+	}};
+	const TPM2B_SENSITIVE_CREATE sensitive = {.sensitive = {
+		.userAuth = {.size = 5, .buffer = "right"},
+		.data = {.size = 4, .buffer = "data"},
+	}};
+	const TPM2B_DATA outside = {0};
+	const TPML_PCR_SELECTION pcrs = {0};
+	ESYS_TR handle = ESYS_TR_NONE;
+	TPM2B_PUBLIC *public = NULL;
+	TPM2B_CREATION_DATA *data = NULL;
+	TPM2B_DIGEST *hash = NULL;
+	TPMT_TK_CREATION *ticket = NULL;
+
+	TSS2_RC rc = Esys_CreatePrimary(esys, ESYS_TR_RH_NULL, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
+					&template, &outside, &pcrs, &handle, &public, &data, &hash, &ticket);
+	cr_assert(rc == 0, "TPM2_CreatePrimary: 0x%x", rc);
+	Esys_Free(public);
+	Esys_Free(data);
+	Esys_Free(hash);
+	Esys_Free(ticket);
+	return handle;
+}
+
+void tpm_lock_out(void)
+{
+	ESYS_CONTEXT *esys = tpm_connect();
+	ESYS_TR object = guarded_object(esys);
+	const TPM2B_AUTH wrong = {.size = 5, .buffer = "wrong"};
+	TSS2_RC rc;
+
+	Esys_TR_SetAuth(esys, object, &wrong);
+	for (int i = 0; i < 64; i++) {
+		TPM2B_SENSITIVE_DATA *out = NULL;
+		rc = Esys_Unseal(esys, object, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &out);
+		if (rc == TPM2_RC_LOCKOUT)
+			break;
+	}
+	cr_assert(rc == TPM2_RC_LOCKOUT, "the TPM doesn't lock: 0x%x", rc);
+	h.lockouts = tpm_property(esys, TPM2_PT_LOCKOUT_COUNTER);
+	Esys_FlushContext(esys, object);
+	tpm_disconnect(&esys);
+}
+
+static TPM2B_AUTH auth_of(const char *password)
+{
+	TPM2B_AUTH auth = {.size = (UINT16)strlen(password)};
+
+	memcpy(auth.buffer, password, auth.size);
+	return auth;
+}
+
+void tpm_set_lockout_password(const char *password)
+{
+	ESYS_CONTEXT *esys = tpm_connect();
+	TPM2B_AUTH auth = auth_of(password);
+
+	TSS2_RC rc = Esys_HierarchyChangeAuth(esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+					      &auth);
+	cr_assert(rc == 0, "TPM2_HierarchyChangeAuth: 0x%x", rc);
+	tpm_disconnect(&esys);
+}
+
+void tpm_lockout_reset(const char *password)
+{
+	ESYS_CONTEXT *esys = tpm_connect();
+	TPM2B_AUTH auth = auth_of(password);
+
+	Esys_TR_SetAuth(esys, ESYS_TR_RH_LOCKOUT, &auth);
+	TSS2_RC rc = Esys_DictionaryAttackLockReset(esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+						    ESYS_TR_NONE);
+	cr_assert(rc == 0, "TPM2_DictionaryAttackLockReset: 0x%x", rc);
+	h.lockouts = 0;
+	tpm_disconnect(&esys);
+}
+
+const struct kind kind_tpm = {
+	.name = "tpm",
+	.setup = setup,
+	.config = config,
+	.check = check,
+	.teardown = teardown,
+	.hardware = true,
+};

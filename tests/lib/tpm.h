@@ -1,0 +1,20 @@
+/* A private swtpm, and a connection of the test's own to it, on which the TPM is asked what the module left.
+ * A bare TPM serves one connection at a time: these are for when the module has none (before C_Initialize, after
+ * C_Finalize). */
+#ifndef TESTS_TPM_H
+#define TESTS_TPM_H
+
+#include <tss2/tss2_esys.h>
+
+ESYS_CONTEXT *tpm_connect(void);
+void tpm_disconnect(ESYS_CONTEXT **esys);
+/* The number of handles of a type: TPM2_HR_TRANSIENT, TPM2_LOADED_SESSION_FIRST, TPM2_ACTIVE_SESSION_FIRST … */
+uint32_t tpm_handles(ESYS_CONTEXT *esys, uint32_t first, TPML_HANDLE *ret);
+uint32_t tpm_property(ESYS_CONTEXT *esys, uint32_t property);
+/* A stranger's wrong tries at an object of its own, until the TPM's dictionary-attack lockout strikes. */
+void tpm_lock_out(void);
+void tpm_set_lockout_password(const char *password);
+/* TPM2_DictionaryAttackLockReset with that password. */
+void tpm_lockout_reset(const char *password);
+
+#endif
