@@ -4,27 +4,22 @@
 #define MODULE_DISPATCH_H
 
 #include "library.h"
+#include "rules.h"
 #include "session.h"
-
-/* One name per function, in the order of the function list: FN_C_Initialize … */
-#define FUNCTION(name) FN_##name,
-enum function {
-#include "functions.inc"
-	FN_COUNT
-};
-#undef FUNCTION
 
 struct call {
 	enum function fn;
 	struct library *lib;
-	struct slot *slot;         /* its lock is held */
-	struct session *session;
+	struct slot *slot;         /* its lock is held, between call_unlock() and call_lock() not */
+	struct session *session;   /* NULL once it is closed */
+	bool locked, away;         /* dispatch.c's own: the lock is held; the session was entered by call_unlock() */
 };
 
-/* Enter: each does its checks in order (initialized; handle or slot id; token there; offered; arguments; the state
+/* Enter: each fills in *c and does its checks in order (initialized; handle or slot id; token there; offered; arguments; the state
  * that the rule row demands), takes the slot's lock, and brings objects up to date where the row says so.
  * args_ok: the caller's judgement of NULLs and lengths, made without reading through a pointer.
- * Whatever it returns, call_leave() follows. */
+ * Whatever it returns, call_leave() follows.  After a failed call_session() c->session is set if the handle was good
+ * and the token still is there: a function whose every failure ends the operation can end it. */
 CK_RV call_library(struct call *c, enum function fn, bool args_ok) MUST_CHECK;
 CK_RV call_slot(struct call *c, enum function fn, CK_SLOT_ID id, bool args_ok) MUST_CHECK;
 CK_RV call_session(struct call *c, enum function fn, CK_SESSION_HANDLE session, bool args_ok) MUST_CHECK;
@@ -42,6 +37,9 @@ CK_RV call_leave(struct call *c, CK_RV rv);
 CK_RV call_stub(enum function fn, bool takes_session, CK_SESSION_HANDLE session);
 
 const char *function_name(enum function fn);
+
+/* The code as the function may return it: rv if it is on the list, else the nearest that is. */
+CK_RV function_result(enum function fn, CK_RV rv);
 /* Whether the function's list of PKCS#11 3.2, or its class, has that code (returns.c, from the specification). */
 bool function_returns(enum function fn, CK_RV rv);
 

@@ -3,11 +3,11 @@
 #define MODULE_LIBRARY_H
 
 #include "base.h"
-#include "lock.h"
+#include "config.h"
 #include "slot.h"
 
 struct library {
-	struct lock *lock;         /* guards the session table */
+	struct config *config;
 	struct slot **slots;       /* ids 0 … n_slots-1, fixed from C_Initialize to C_Finalize */
 	size_t n_slots;
 };
@@ -17,10 +17,11 @@ struct library {
 struct library *library_enter(void);
 void library_leave(void);
 
-/* C_Initialize, C_Finalize (PKCS#11 3.2, 5.4.1, 5.4.2). */
+/* C_Initialize, C_Finalize (PKCS#11 3.2, 5.4.1, 5.4.2).  args may be NULL. */
 CK_RV library_initialize(const CK_C_INITIALIZE_ARGS *args) MUST_CHECK;
 CK_RV library_finalize(void) MUST_CHECK;
-/* A descriptor that becomes readable when C_Finalize begins (for C_WaitForSlotEvent). */
-int library_finalizing_fd(void);
+/* Sleeps for that long, or until C_Finalize begins: then true (for C_WaitForSlotEvent).  Between library_enter() and
+ * library_leave() only. */
+bool library_wait_finalizing(unsigned milliseconds);
 
 #endif

@@ -22,21 +22,33 @@ struct session {
 	struct session *next;                 /* in its slot */
 };
 
-/* Opens and numbers a session; the slot's lock is held.  CKR_SESSION_COUNT, CKR_HOST_MEMORY. */
+/* How many sessions a slot can have at once. */
+#define SESSION_MAX (sizeof(CK_ULONG) > 4 ? 1u << 16 : 1u << 10)
+
+/* All functions below want the slot's lock held. */
+
+/* Opens and numbers a session.  CKR_SESSION_COUNT, CKR_HOST_MEMORY. */
 CK_RV session_open(struct slot *slot, CK_FLAGS flags, struct session **ret) MUST_CHECK;
-/* Ends its operations, destroys the session objects it made, logs out with the last one of the slot. */
+/* Its handle is dead, the session objects it made are destroyed, and with the last one of the slot the login ends.
+ * Its operations end now, or when the call that runs without the slot's lock comes back. */
 void session_close(struct session *s);
 void session_close_all(struct slot *slot);
+/* CKS_RO_PUBLIC_SESSION … (PKCS#11 3.2, 5.6.4). */
 CK_STATE session_state(const struct session *s);
 static inline bool session_rw(const struct session *s)
 {
 	return (s->flags & CKF_RW_SESSION) != 0;
 }
 
-/* The table of handles, guarded by the library's lock.  A handle is never used twice; a stale, foreign or made-up
- * one gives NULL. */
-CK_RV session_table_add(struct session *s) MUST_CHECK;
-void session_table_remove(struct session *s);
-struct session *session_table_find(CK_SESSION_HANDLE handle);
+/* The slot that a handle speaks of (needs no lock), or SIZE_MAX: may be one that doesn't exist. */
+size_t session_slot_index(CK_SESSION_HANDLE handle);
+/* The session of that handle in this slot.  A handle is never used twice; a stale, foreign or made-up one gives
+ * NULL. */
+struct session *session_find(const struct slot *slot, CK_SESSION_HANDLE handle);
+
+/* The session is in use by a call that gives up the slot's lock, and no longer is; session_leave() says whether it
+ * is still open, and frees it if it isn't and no other call is in it. */
+void session_enter(struct session *s);
+bool session_leave(struct session *s) MUST_CHECK;
 
 #endif
