@@ -75,17 +75,17 @@ static bool key_type_fits(const struct mech *m, CK_KEY_TYPE type)
 	return false;
 }
 
-static CK_RV check_key(struct slot *slot, const struct use *use, const struct mech *m, const struct scheme *scheme,
-		       const struct attrs *key)
+static CK_RV check_key(const struct object *o, const struct use *use, const struct mech *m, const struct scheme *scheme)
 {
+	const struct attrs *key = o->obj->attrs;
 	CK_OBJECT_CLASS class = m->class == CKO_PRIVATE_KEY && use->public_half ? CKO_PUBLIC_KEY : m->class;
 
 	if (attrs_get_ulong(key, CKA_CLASS, CK_UNAVAILABLE_INFORMATION) != class)
 		return CKR_KEY_TYPE_INCONSISTENT;
 	if (!key_type_fits(m, attrs_get_ulong(key, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION)))
 		return CKR_KEY_TYPE_INCONSISTENT;
-	TRY(mech_key_fits(slot, m, use->flag, scheme, key));
-	return attrs_get_bool(key, use->attribute, false) ? CKR_OK : CKR_KEY_FUNCTION_NOT_PERMITTED;
+	TRY(mech_key_fits(o->slot, m, use->flag, scheme, key));
+	return object_flag(o, use->attribute) ? CKR_OK : CKR_KEY_FUNCTION_NOT_PERMITTED;
 }
 
 /* The ready-made public key of an object, made at its first use. */
@@ -131,12 +131,10 @@ static CK_RV begin(struct session *s, enum session_op which, const struct mech *
 	op->mech = m;
 	op->which = which;
 	if (key) {
-		const struct attrs *attrs = key->obj->attrs;
-
 		op->key = object_ref(key);
-		op->whole_max = m->key_type == CKK_RSA ? (mech_key_size(attrs) + 7) / 8 : WHOLE_MAX;
+		op->whole_max = m->key_type == CKK_RSA ? (mech_key_size(key->obj->attrs) + 7) / 8 : WHOLE_MAX;
 		op->wants_auth = m->class == CKO_PRIVATE_KEY && !uses[which].public_half &&
-				 attrs_get_bool(attrs, CKA_ALWAYS_AUTHENTICATE, false);
+				 object_flag(key, CKA_ALWAYS_AUTHENTICATE);
 		TRY(begin_work(op, &uses[which], scheme));
 	}
 	s->op[which] = TAKE(op);
@@ -161,7 +159,7 @@ CK_RV operation_init(struct call *c, enum session_op which, const CK_MECHANISM *
 		return CKR_MECHANISM_INVALID;
 	TRY(mech_param(m, given, &scheme));
 	if (o)
-		TRY(check_key(c->slot, use, m, &scheme, o->obj->attrs));
+		TRY(check_key(o, use, m, &scheme));
 	return begin(c->session, which, m, &scheme, o);
 }
 

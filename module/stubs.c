@@ -1,8 +1,8 @@
 /* The functions that aren't offered.  Each checks what its class demands (initialized, the session's handle), then says
  * so: no list has a NULL in it (PKCS#11 3.2, chapter 5).
  *
- * Not offered are: saved operation state (keys in a TPM have none that could leave it), digests of keys, recovery,
- * dual-purpose functions, wrapping, derivation, encapsulation, message-based functions, signatures given at the start,
+ * Not offered are: saved operation state (keys in a TPM have none that could leave it), recovery,
+ * dual-purpose functions, wrapping, derivation, encapsulation, message-based functions,
  * asynchronous calls and validation flags. */
 #include "dispatch.h"
 
@@ -17,11 +17,6 @@ CK_RV C_SetOperationState(CK_SESSION_HANDLE session, CK_BYTE_PTR operation_state
 	CK_OBJECT_HANDLE authentiation_key UNUSED)
 {
 	return call_stub(FN_C_SetOperationState, true, session);
-}
-
-CK_RV C_DigestKey(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key UNUSED)
-{
-	return call_stub(FN_C_DigestKey, true, session);
 }
 
 CK_RV C_SignRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism UNUSED,
@@ -228,28 +223,6 @@ CK_RV C_DecapsulateKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism UNU
 	CK_BYTE_PTR ciphertext UNUSED, CK_ULONG ciphertext_len UNUSED, CK_OBJECT_HANDLE_PTR key UNUSED)
 {
 	return call_stub(FN_C_DecapsulateKey, true, session);
-}
-
-CK_RV C_VerifySignatureInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism UNUSED,
-	CK_OBJECT_HANDLE key UNUSED, CK_BYTE_PTR signature UNUSED, CK_ULONG signature_len UNUSED)
-{
-	return call_stub(FN_C_VerifySignatureInit, true, session);
-}
-
-CK_RV C_VerifySignature(CK_SESSION_HANDLE session, CK_BYTE_PTR data UNUSED, CK_ULONG data_len UNUSED)
-{
-	return call_stub(FN_C_VerifySignature, true, session);
-}
-
-CK_RV C_VerifySignatureUpdate(CK_SESSION_HANDLE session, CK_BYTE_PTR part UNUSED,
-	CK_ULONG part_len UNUSED)
-{
-	return call_stub(FN_C_VerifySignatureUpdate, true, session);
-}
-
-CK_RV C_VerifySignatureFinal(CK_SESSION_HANDLE session)
-{
-	return call_stub(FN_C_VerifySignatureFinal, true, session);
 }
 
 CK_RV C_GetSessionValidationFlags(CK_SESSION_HANDLE session, CK_SESSION_VALIDATION_FLAGS_TYPE type UNUSED,
