@@ -1,0 +1,49 @@
+/* Working keys: RSA and EC keys that live wrapped by the storage key and are used only inside the TPM (design 4.1). */
+#ifndef TPM_KEY_H
+#define TPM_KEY_H
+
+#include "attrs.h"
+#include "parent.h"
+#include "secret.h"
+
+/* What is derived from one of the token's two secrets, a key for each use. */
+enum token_secret { SECRET_PRIVATE, SECRET_PUBLIC };
+struct keyset {
+	enum token_secret kind;
+	struct key256 secret;
+	struct key256 aead;           /* sealed parts of records */
+	struct key256 authorization;  /* authValues of working keys */
+	struct key256 padding;        /* implicit rejection of PKCS#1 v1.5 */
+};
+/* In secret memory. */
+CK_RV keyset_new(const struct key256 *secret, enum token_secret kind, struct keyset **ret) MUST_CHECK;
+static inline void keyset_free(struct keyset *k)
+{
+	secret_free(k);
+}
+
+/* The stored form of a working key; the layout stands at the top of key.c. */
+struct tpm_key {
+	enum token_secret secret;     /* which one its authValue comes from */
+	uint8_t auth_id[16];
+	struct key_blob blob;
+};
+void tpm_key_emit(const struct tpm_key *k, struct buffer *out); /* the buffer's status tells */
+/* id: the object's, for the cache of loaded keys.  CKR_DEVICE_ERROR: damaged. */
+CK_RV tpm_key_parse(struct bytes in, const uint8_t id[16], struct tpm_key *ret) MUST_CHECK;
+
+/* The authValue. */
+CK_RV tpm_key_auth(const struct keyset *keys, const uint8_t auth_id[16], struct key256 *ret) MUST_CHECK;
+
+/* Makes a key pair.  Two commands.  Reads CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT or CKA_EC_PARAMS of `pub` and sets what
+ * the key's public part gives in both.  Takes the connection.
+ * CKR_ATTRIBUTE_VALUE_INVALID, CKR_CURVE_NOT_SUPPORTED, CKR_DOMAIN_PARAMS_INVALID, CKR_MECHANISM_INVALID. */
+struct generate_req {
+	struct parent *parent;
+	const struct keyset *keys;
+	CK_MECHANISM_TYPE mech;
+	struct attrs *pub, *priv;
+};
+CK_RV tpm_key_generate(struct conn *c, const struct generate_req *req, struct buffer *ret_blob) MUST_CHECK;
+
+#endif
