@@ -1,0 +1,112 @@
+/* The token's lock: an abstract socket.  The name is "signet:ring:" and the serial in eight hex digits. */
+#include "kr_lock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "err.h"
+
+struct name {
+	struct sockaddr_un addr;
+	socklen_t len;
+};
+
+static struct name name_of(key_serial_t ring)
+{
+	struct name n = {.addr.sun_family = AF_UNIX};
+	int len = snprintf(n.addr.sun_path + 1, sizeof n.addr.sun_path - 1, "signet:ring:%08x", (unsigned)ring);
+
+	n.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+	return n;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int new_socket(int *ret)
+{
+	int fd = kr_sys->socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return errno;
+	*ret = fd;
+	return 0;
+}
+
+/* One attempt: EADDRINUSE when somebody has it. */
+static int try_bind(const struct name *n, int *ret)
+{
+	int fd = -1, err = new_socket(&fd);
+
+	if (err != 0)
+		return err;
+	err = kr_errno(kr_sys->bind(fd, (const struct sockaddr *)&n->addr, n->len));
+	if (err == 0)
+		err = kr_errno(kr_sys->listen(fd, 128));
+	if (err != 0) {
+		(void)kr_sys->close(fd);
+		return err;
+	}
+	*ret = fd;
+	return 0;
+}
+
+/* Sleeps until the holder lets go, or for a short while where it can't be told: between the holder's bind() and its
+ * listen() (ECONNREFUSED), or when too many wait (EAGAIN). */
+static int wait_for_holder(const struct name *n, int left_ms)
+{
+	struct pollfd p = {.events = POLLIN};
+	int err = new_socket(&p.fd);
+
+	if (err != 0)
+		return err;
+	err = kr_errno(kr_sys->connect(p.fd, (const struct sockaddr *)&n->addr, n->len));
+	if (err == 0)
+		(void)kr_sys->poll(&p, 1, left_ms);
+	else
+		kr_sys->pause(1);
+	(void)kr_sys->close(p.fd);
+	return err == ECONNREFUSED || err == EAGAIN || err == EINTR ? 0 : err;
+}
+
+static int take(key_serial_t ring, int *ret)
+{
+	struct name n = name_of(ring);
+	int64_t deadline = now_ms() + KR_LOCK_WAIT_MS;
+	int err;
+
+	while ((err = try_bind(&n, ret)) == EADDRINUSE) {
+		int64_t left = deadline - now_ms();
+
+		if (left <= 0)
+			return ETIMEDOUT;
+		err = wait_for_holder(&n, (int)left);
+		if (err != 0)
+			return err;
+	}
+	return err;
+}
+
+CK_RV kr_lock_take(key_serial_t ring, struct kr_lock *ret)
+{
+	int fd = -1, err = take(ring, &fd);
+
+	if (err != 0)
+		return kr_error(KR_LOCK, err, "taking the token's lock (a socket)");
+	ret->fd = fd;
+	return CKR_OK;
+}
+
+void kr_lock_drop(struct kr_lock *l)
+{
+	if (l->fd >= 0)
+		(void)kr_sys->close(l->fd);
+	l->fd = -1;
+}

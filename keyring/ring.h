@@ -1,0 +1,45 @@
+/* Keys and rings: listing, finding, reading, and building a key outside a ring before one call puts it in (R7).
+ * Functions that return int give 0 or an errno. */
+#ifndef KEYRING_RING_H
+#define KEYRING_RING_H
+
+#include "bytes.h"
+#include "sys.h"
+
+/* A ring's links at one moment, in the kernel's order. */
+struct serials {
+	key_serial_t *at;
+	size_t n;
+};
+int ring_list(key_serial_t ring, struct serials *ret) MUST_CHECK; /* ENOMEM also for ours */
+void serials_done(struct serials *s);
+bool serials_equal(const struct serials *a, const struct serials *b);
+bool serials_have(const struct serials *s, key_serial_t key);
+
+/* The key of that type and description that is linked in the ring itself.  ENOKEY: none. */
+int ring_find(key_serial_t ring, const char *type, const char *description, key_serial_t *ret) MUST_CHECK;
+
+#define KEY_NAME_MAX 128
+struct key_info {
+	char type[32];
+	char name[KEY_NAME_MAX]; /* cut if longer: none of ours is */
+	key_perm_t perm;
+};
+int key_describe(key_serial_t key, struct key_info *ret) MUST_CHECK;
+
+/* Appends the payload.  `out` wipes itself. */
+int key_read(key_serial_t key, struct buffer *out) MUST_CHECK;
+/* Its length in bytes. */
+int key_length(key_serial_t key, size_t *ret) MUST_CHECK;
+
+/* A key under construction: it hangs in this thread's keyring, where nobody else sees it and where it dies with the
+ * thread, until stage_done() takes it out again.  What was linked elsewhere meanwhile stays. */
+struct stage {
+	key_serial_t key; /* 0: none */
+};
+/* perm 0: as the kernel sets it. */
+int stage_key(const char *type, const char *description, struct bytes payload, key_perm_t perm,
+	      struct stage *ret) MUST_CHECK;
+void stage_done(struct stage *s);
+
+#endif

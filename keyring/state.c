@@ -1,0 +1,237 @@
+/* Attaching to a ring, and noticing that it has gone. */
+#include "state.h"
+
+#include <errno.h>
+
+#include "log.h"
+#include "rv.h"
+
+static const char label_public[] = "signet keyring: sensitive attributes of public objects";
+static const char label_private[] = "signet keyring: private objects";
+
+/* ---- secrets ---- */
+
+CK_RV state_unlock(struct kr_token *t, const struct key256 *secret, bool user)
+{
+	struct key256 key CLEANUP(key256_wipe) = {0};
+
+	TRY(hkdf_sha256(secret, label_private, BYTES_OF(t->secrets->trec.id), &key));
+	t->secrets->private_key = key;
+	if (secret != &t->secrets->secret)
+		t->secrets->secret = *secret;
+	t->has_secret = true;
+	t->user = user;
+	t->retell = true;
+	return CKR_OK;
+}
+
+static bool is_bare(const struct kr_token *t)
+{
+	return t->secrets->trec.pin[TOKEN_USER].kind == TREC_CLEAR;
+}
+
+static void forget_secret(struct kr_token *t)
+{
+	wipe(&t->secrets->secret, sizeof t->secrets->secret);
+	wipe(&t->secrets->private_key, sizeof t->secrets->private_key);
+	t->has_secret = t->user = false;
+}
+
+void state_relock(struct kr_token *t)
+{
+	bool bare = t->store.ring != 0 && is_bare(t);
+
+	if (!bare)
+		forget_secret(t);
+	for (size_t i = 0; i < t->known.n; i++) {
+		struct known *k = &t->known.at[i];
+
+		if (k->private == 0)
+			continue;
+		k->told &= (uint8_t)~k->private;
+		k->closed = true;
+	}
+	t->retell = bare; /* then the front hears of them again at once */
+}
+
+struct record_keys state_keys(const struct kr_token *t)
+{
+	return (struct record_keys){
+		.private_key = t->has_secret ? &t->secrets->private_key : NULL,
+		.public_key = &t->secrets->public_key,
+	};
+}
+
+/* ---- the token record ---- */
+
+/* The record's key and content.  The key may be displaced between finding and reading it: then it is found again. */
+static CK_RV read_trec(struct kr_token *t, key_serial_t ring, key_serial_t *ret_key, struct trec *ret)
+{
+	struct buffer b CLEANUP(buffer_done);
+	key_serial_t key = 0, last = 0;
+	int err;
+
+	buffer_init(&b, 2 * TREC_SIZE);
+	for (;;) {
+		err = ring_find(ring, "user", STORE_TOKEN, &key);
+		if (err != 0)
+			break;
+		err = key_read(key, &b);
+		if (err == 0 || !kr_gone(err) || key == last)
+			break;
+		last = key;
+	}
+	if (err != 0) {
+		log_error("%s: the token record of ring %d can't be read", t->anchor.name, (int)ring);
+		return err == ENOKEY ? CKR_TOKEN_NOT_RECOGNIZED : kr_error(KR_RING, err, "reading the token record");
+	}
+	*ret_key = key;
+	return trec_parse(buffer_bytes(&b), ret);
+}
+
+static bool ring_writable(key_serial_t ring)
+{
+	struct key_info info;
+
+	return key_describe(ring, &info) != 0 || (info.perm & (KEY_POS_WRITE | KEY_USR_WRITE)) != 0;
+}
+
+static CK_RV use_trec(struct kr_token *t, key_serial_t ring, key_serial_t key, const struct trec *trec)
+{
+	struct key256 public_key CLEANUP(key256_wipe) = {0};
+	struct key256 secret CLEANUP(key256_wipe) = {0};
+
+	TRY(hkdf_sha256(&trec->public_secret, label_public, BYTES_OF(trec->id), &public_key));
+	t->secrets->public_key = public_key;
+	t->secrets->trec = *trec;
+	t->trec_key = key;
+	t->store.ring = ring;
+	if (!is_bare(t))
+		return CKR_OK;
+	memcpy(secret.b, trec->pin[TOKEN_USER].wrapped, sizeof secret.b);
+	return state_unlock(t, &secret, true);
+}
+
+static CK_RV adopt(struct kr_token *t, key_serial_t ring)
+{
+	struct trec trec CLEANUP(trec_wipe) = {0};
+	key_serial_t key;
+
+	TRY(read_trec(t, ring, &key, &trec));
+	forget_secret(t);
+	TRY(use_trec(t, ring, key, &trec));
+	t->store.perm = anchor_perm(&t->anchor);
+	t->writable = ring_writable(ring);
+	t->lost = false;
+	t->retell = true;
+	return CKR_OK;
+}
+
+void state_settle(struct kr_token *t, key_serial_t ring)
+{
+	CK_RV rv = adopt(t, ring);
+
+	t->was_removed = t->lost = false;
+	if (rv == CKR_OK)
+		return;
+	log_info("%s: the new ring %d couldn't be read back (%s); the next call tries again", t->anchor.name, (int)ring,
+		 rv_name(rv));
+	forget_secret(t);
+	t->store.ring = t->trec_key = 0;
+	serials_done(&t->seen);
+}
+
+CK_RV state_refresh(struct kr_token *t)
+{
+	struct trec trec CLEANUP(trec_wipe) = {0};
+	key_serial_t key;
+	int err = ring_find(t->store.ring, "user", STORE_TOKEN, &key);
+
+	if (err != 0)
+		return state_failed(t, KR_RING, err, "finding the token record");
+	if (key == t->trec_key)
+		return CKR_OK;
+	TRY(read_trec(t, t->store.ring, &key, &trec));
+	if (memcmp(trec.id, t->secrets->trec.id, sizeof trec.id) != 0) {
+		state_detach(t);
+		return CKR_DEVICE_REMOVED;
+	}
+	return use_trec(t, t->store.ring, key, &trec);
+}
+
+/* ---- attaching ---- */
+
+CK_RV state_attach(struct kr_token *t)
+{
+	struct anchor_view v;
+
+	if (t->store.ring != 0)
+		return CKR_OK;
+	v = anchor_look(&t->anchor);
+	t->anchor_ring = v.anchor;
+	if (v.anchor != 0 && v.err == ENOKEY)
+		return t->lost ? CKR_TOKEN_NOT_PRESENT : CKR_OK;
+	if (v.err != 0)
+		return kr_error(KR_PROBE, v.err, t->anchor.name);
+	return adopt(t, v.ring);
+}
+
+CK_RV state_need(struct kr_token *t)
+{
+	TRY(state_attach(t));
+	return t->store.ring == 0 ? CKR_TOKEN_NOT_RECOGNIZED : CKR_OK;
+}
+
+void state_detach(struct kr_token *t)
+{
+	forget_secret(t);
+	wipe(&t->secrets->trec, sizeof t->secrets->trec);
+	t->store.ring = t->trec_key = 0;
+	t->lost = true;
+	t->was_removed = true;
+	serials_done(&t->seen);
+}
+
+/* EACCES is what a thread with another session keyring gets; but also what everybody gets who possessed the ring,
+ * from its unlinking until it is collected.  Only a thread that sees our anchor can tell the two apart. */
+bool state_gone(const struct kr_token *t, int err)
+{
+	struct anchor_view v;
+
+	if (err != EACCES)
+		return kr_gone(err) || err == ENOTDIR;
+	v = anchor_look(&t->anchor);
+	if (v.anchor == 0)
+		return v.err == EKEYREVOKED || v.err == EKEYEXPIRED;
+	return v.anchor == t->anchor_ring && (v.err == ENOKEY || (v.err == 0 && v.ring != t->store.ring));
+}
+
+CK_RV state_failed(struct kr_token *t, enum kr_context context, int err, const char *what)
+{
+	struct serials s CLEANUP(serials_done) = {0};
+	int ring_err;
+
+	if (!kr_gone(err) && err != ENOTDIR)
+		return kr_error(context, err, what);
+	ring_err = ring_list(t->store.ring, &s);
+	if (ring_err == 0)
+		return kr_error(context, err, what);
+	if (!state_gone(t, ring_err))
+		return kr_error(KR_RING, ring_err, what);
+	log_info("%s: the ring %d has gone: the token counts as removed", t->anchor.name, (int)t->store.ring);
+	fault_note((uint32_t)ring_err);
+	state_detach(t);
+	return CKR_DEVICE_REMOVED;
+}
+
+CK_RV state_lock(struct kr_token *t)
+{
+	CK_RV rv;
+
+	TRY(state_need(t));
+	TRY(kr_lock_take(t->store.ring, &t->lock));
+	rv = state_refresh(t);
+	if (rv != CKR_OK)
+		kr_lock_drop(&t->lock);
+	return rv;
+}

@@ -1,0 +1,248 @@
+/* The keys in a token's ring.
+ *
+ *	signet:token        user             the token record (trec.c)
+ *	signet:tries        user             the PIN counter (tries.c), changed in place
+ *	signet:reserve      user             zeros; at least as long as the longest `user` record, and some
+ *	signet:r:HEX        user or big_key  a record (module/base/record.c); HEX is its id, 32 lower-case digits
+ *
+ * Anything else in the ring is left alone.
+ *
+ * A record is a big_key if it is long and the kernel has that type (it counts 16 bytes of quota and may have a megabyte),
+ * else a user key.  It keeps its type for life, since only a key of the same type and name displaces the old one.
+ *
+ * The reserve keeps a full ring changeable.  A change needs room for the new key beside the old one; when there is
+ * none (EDQUOT), the reserve is first made small in place, which gives its bytes back at once, then unlinked, which
+ * gives back one key of the count as soon as the kernel has collected it (some 20 ms).  After the change it grows back. */
+#include "store.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "err.h"
+#include "log.h"
+
+#define BIG_FROM 1024        /* bytes: a record that long would rather be a big_key */
+#define USER_MAX 32767       /* payload of a user key */
+#define UPDATE_MAX 4096      /* what KEYCTL_UPDATE takes; add_key(2) on an existing key takes more */
+#define RESERVE_MIN 512
+#define RESERVE_SLACK 256    /* a changed record may be longer than it was; name and link count too */
+#define COLLECT_MS 25        /* until the kernel has freed what was unlinked */
+
+void store_record_name(const uint8_t id[16], char ret[STORE_RECORD_NAME])
+{
+	memcpy(ret, STORE_RECORD, sizeof STORE_RECORD);
+	hex_encode(BYTES(id, 16), ret + sizeof STORE_RECORD - 1);
+}
+
+bool store_record_id(const char *name, uint8_t ret[16])
+{
+	size_t prefix = sizeof STORE_RECORD - 1;
+
+	return strncmp(name, STORE_RECORD, prefix) == 0 && hex_decode(name + prefix, ret, 16);
+}
+
+int store_find_record(const struct store *st, const uint8_t id[16], key_serial_t *ret, const char **ret_type)
+{
+	static const char *const types[] = {"user", "big_key"};
+	char name[STORE_RECORD_NAME];
+	int err = ENOKEY;
+
+	store_record_name(id, name);
+	for (size_t i = 0; i < ARRAY_LEN(types) && err == ENOKEY; i++) {
+		err = ring_find(st->ring, types[i], name, ret);
+		if (err == 0)
+			*ret_type = types[i];
+		if (err == ENODEV) /* the kernel doesn't know the type */
+			err = ENOKEY;
+	}
+	return err;
+}
+
+/* ---- the reserve ---- */
+
+struct reserve {
+	key_serial_t key; /* 0: there is none */
+	size_t len;
+};
+
+static int reserve_look(const struct store *st, struct reserve *ret)
+{
+	struct reserve r = {0};
+	int err = ring_find(st->ring, "user", STORE_RESERVE, &r.key);
+
+	if (err == 0)
+		err = key_length(r.key, &r.len);
+	if (err != 0 && !kr_gone(err))
+		return err;
+	*ret = err == 0 ? r : (struct reserve){0};
+	return 0;
+}
+
+static int reserve_new(const struct store *st, const uint8_t *zeros, size_t len)
+{
+	struct stage s CLEANUP(stage_done) = {0};
+	int err = stage_key("user", STORE_RESERVE, BYTES(zeros, len), st->perm, &s);
+
+	return err != 0 ? err : kr_errno(kr_sys->link(s.key, st->ring));
+}
+
+/* Makes it `len` bytes long, in place if it is there. */
+static int reserve_set(const struct store *st, key_serial_t key, size_t len)
+{
+	static const uint8_t zeros[USER_MAX];
+
+	len = MIN(len, sizeof zeros);
+	if (key == 0)
+		return reserve_new(st, zeros, len);
+	if (len <= UPDATE_MAX)
+		return kr_errno(kr_sys->update(key, zeros, len));
+	return kr_errno(kr_sys->add_key("user", STORE_RESERVE, zeros, len, st->ring));
+}
+
+/* After a change that took it, or was going to: back to its old length, or to what the new record needs. */
+static void reserve_restore(const struct store *st, size_t len)
+{
+	struct reserve now;
+	int err = reserve_look(st, &now);
+
+	if (err == 0 && now.len >= len)
+		return;
+	for (unsigned round = 0; err == 0 && round < 2; round++) {
+		err = reserve_set(st, now.key, len);
+		if (err != EDQUOT)
+			break;
+		kr_sys->pause(COLLECT_MS); /* the displaced key still counts */
+		err = round == 0 ? 0 : err;
+	}
+	if (err != 0)
+		log_info("the reserve key of ring %d couldn't be restored (%s): a full ring can't be changed until there "
+			 "is room",
+			 (int)st->ring, strerrorname_np(err) ? strerrorname_np(err) : "unknown");
+}
+
+/* What is tried in turn when a change meets EDQUOT; false: nothing is left to try. */
+static bool reserve_give(const struct store *st, const struct reserve *r, unsigned round)
+{
+	static const uint8_t one[1];
+
+	switch (round) {
+	case 0:
+		return r->key == 0 || kr_errno(kr_sys->update(r->key, one, sizeof one)) == 0;
+	case 1:
+		if (r->key != 0)
+			(void)kr_sys->unlink(r->key, st->ring);
+		kr_sys->pause(COLLECT_MS);
+		return true;
+	default:
+		return false;
+	}
+}
+
+int store_fill_reserve(const struct store *st)
+{
+	static const uint8_t zeros[RESERVE_MIN];
+
+	return store_fill(st, STORE_RESERVE, BYTES_OF(zeros));
+}
+
+/* ---- changes ---- */
+
+/* The commit: build outside, link in; what was staged is taken out again either way. */
+static int put(const struct store *st, const char *type, const char *name, struct bytes payload, key_serial_t *ret)
+{
+	struct stage s CLEANUP(stage_done) = {0};
+	int err = stage_key(type, name, payload, st->perm, &s);
+
+	if (err == 0)
+		err = kr_errno(kr_sys->link(s.key, st->ring));
+	if (err == 0)
+		*ret = s.key;
+	return err;
+}
+
+/* Freed keys come back late, so a full quota gets a second chance. */
+static int put_patiently(const struct store *st, const char *type, const char *name, struct bytes payload,
+			 key_serial_t *ret)
+{
+	int err = put(st, type, name, payload, ret);
+
+	if (err != EDQUOT)
+		return err;
+	kr_sys->pause(COLLECT_MS);
+	return put(st, type, name, payload, ret);
+}
+
+static int add_user(struct store *st, const char *name, struct bytes payload, key_serial_t *ret)
+{
+	size_t want = MIN(MAX(payload.len + RESERVE_SLACK, (size_t)RESERVE_MIN), (size_t)USER_MAX);
+	struct reserve r;
+	int err;
+
+	if (payload.len > USER_MAX)
+		return EMSGSIZE;
+	err = reserve_look(st, &r);
+	if (err == 0 && r.len < want)
+		err = reserve_set(st, r.key, want);
+	if (err != 0)
+		return err;
+	err = put_patiently(st, "user", name, payload, ret);
+	if (err != 0 && r.len < want && r.key != 0)
+		(void)reserve_set(st, r.key, r.len);
+	return err;
+}
+
+/* Errors by which a kernel says that it has no big_key, or none for this payload. */
+static bool no_such_type(int err)
+{
+	return err == ENODEV || err == EINVAL || err == EOPNOTSUPP || err == ENOPKG;
+}
+
+int store_add_record(struct store *st, const uint8_t id[16], struct bytes payload, key_serial_t *ret)
+{
+	char name[STORE_RECORD_NAME];
+	int err;
+
+	store_record_name(id, name);
+	if (payload.len >= BIG_FROM && !st->no_big_key) {
+		err = put_patiently(st, "big_key", name, payload, ret);
+		if (!no_such_type(err))
+			return err;
+		st->no_big_key = true;
+	}
+	return add_user(st, name, payload, ret);
+}
+
+int store_replace(struct store *st, const char *type, const char *name, struct bytes payload, key_serial_t *ret)
+{
+	bool user = strcmp(type, "user") == 0;
+	struct reserve r;
+	int err;
+
+	if (user && payload.len > USER_MAX)
+		return EMSGSIZE;
+	err = put(st, type, name, payload, ret);
+	if (err == 0 && (!user || payload.len + RESERVE_SLACK <= RESERVE_MIN))
+		return 0;
+	if (err != 0 && err != EDQUOT)
+		return err;
+	if (reserve_look(st, &r) != 0)
+		return err;
+	for (unsigned round = 0; err == EDQUOT && reserve_give(st, &r, round); round++)
+		err = put(st, type, name, payload, ret);
+	reserve_restore(st, user && err == 0 ? MAX(r.len, payload.len + RESERVE_SLACK) : r.len);
+	return err;
+}
+
+int store_remove(struct store *st, key_serial_t key)
+{
+	return kr_errno(kr_sys->unlink(key, st->ring));
+}
+
+int store_fill(const struct store *st, const char *name, struct bytes payload)
+{
+	key_serial_t key = kr_sys->add_key("user", name, payload.ptr, payload.len, st->ring);
+
+	if (key < 0)
+		return errno;
+	return st->perm == 0 ? 0 : kr_errno(kr_sys->setperm(key, st->perm));
+}
