@@ -1,0 +1,104 @@
+/* module/dispatch.c and rules.c: what is said first when several things are wrong. */
+#include "front.h"
+
+TestSuite(dispatch, .init = front_up, .fini = front_down);
+
+Test(dispatch, not_initialized_comes_first)
+{
+	EXPECT(CKR_CRYPTOKI_NOT_INITIALIZED, C_GetInfo(NULL));
+	EXPECT(CKR_CRYPTOKI_NOT_INITIALIZED, C_GetSlotInfo(99, NULL));
+	EXPECT(CKR_CRYPTOKI_NOT_INITIALIZED, C_GetSessionInfo(99, NULL));
+	EXPECT(CKR_CRYPTOKI_NOT_INITIALIZED, C_WrapKey(99, NULL, 0, 0, NULL, NULL));
+	EXPECT(CKR_CRYPTOKI_NOT_INITIALIZED, C_Finalize(&front_dir));
+}
+
+Test(dispatch, slot_then_token_then_arguments)
+{
+	EXPECT(CKR_OK, C_Initialize(NULL));
+	EXPECT(CKR_SLOT_ID_INVALID, C_GetTokenInfo(2, NULL));
+	EXPECT(CKR_TOKEN_NOT_PRESENT, C_GetTokenInfo(1, NULL));
+	EXPECT(CKR_ARGUMENTS_BAD, C_GetTokenInfo(0, NULL));
+	EXPECT(CKR_ARGUMENTS_BAD, C_GetSlotInfo(1, NULL));
+	EXPECT(CKR_TOKEN_NOT_PRESENT, C_OpenSession(1, 0, NULL, NULL, NULL));
+}
+
+Test(dispatch, handle_then_offered_then_arguments_then_state)
+{
+	CK_SESSION_HANDLE s;
+
+	front_token();
+	s = front_session(RO);
+	EXPECT(CKR_SESSION_HANDLE_INVALID, C_WrapKey(s + 1, NULL, 0, 0, NULL, NULL));
+	EXPECT(CKR_FUNCTION_NOT_SUPPORTED, C_WrapKey(s, NULL, 0, 0, NULL, NULL));
+	EXPECT(CKR_SESSION_HANDLE_INVALID, C_SetPIN(0, NULL, 1, NULL, 0));
+	EXPECT(CKR_ARGUMENTS_BAD, C_SetPIN(s, NULL, 1, NULL, 0));
+	EXPECT(CKR_SESSION_READ_ONLY, C_SetPIN(s, NULL, 0, NULL, 0));
+	EXPECT(CKR_USER_NOT_LOGGED_IN, C_InitPIN(s, NULL, 0));
+	EXPECT(CKR_USER_NOT_LOGGED_IN, C_Logout(s));
+}
+
+Test(dispatch, every_stub_checks_its_handle)
+{
+	CK_SESSION_HANDLE s;
+
+	front_token();
+	s = front_session(RO);
+	for (enum function fn = 0; fn < FN_COUNT; fn++) {
+		if (!rules[fn].stub)
+			continue;
+		EXPECT(CKR_SESSION_HANDLE_INVALID, call_stub(fn, true, 0));
+		EXPECT(CKR_FUNCTION_NOT_SUPPORTED, call_stub(fn, true, s));
+	}
+}
+
+Test(dispatch, relics_of_parallel_sessions)
+{
+	CK_SESSION_HANDLE s;
+
+	front_token();
+	s = front_session(RO);
+	EXPECT(CKR_FUNCTION_NOT_PARALLEL, C_GetFunctionStatus(s));
+	EXPECT(CKR_FUNCTION_NOT_PARALLEL, C_CancelFunction(s));
+	EXPECT(CKR_SESSION_HANDLE_INVALID, C_CancelFunction(0));
+}
+
+Test(dispatch, uninitialized_token)
+{
+	CK_SESSION_HANDLE s;
+
+	EXPECT(CKR_OK, C_Initialize(NULL));
+	EXPECT(CKR_ARGUMENTS_BAD, C_OpenSession(0, RO, NULL, NULL, NULL));
+	EXPECT(CKR_TOKEN_NOT_RECOGNIZED, C_OpenSession(0, RO, NULL, NULL, &s));
+}
+
+Test(dispatch, a_removed_token_ends_its_sessions)
+{
+	CK_ATTRIBUTE none[1];
+	CK_SESSION_HANDLE s;
+	CK_SLOT_ID slot = 9;
+
+	front_insert();
+	EXPECT(CKR_OK, C_Initialize(NULL));
+	EXPECT(CKR_OK, C_InitToken(1, (CK_UTF8CHAR *)front_dir, 6, (CK_UTF8CHAR *)front_dir));
+	EXPECT(CKR_OK, C_OpenSession(1, RO, NULL, NULL, &s));
+	EXPECT(CKR_NO_EVENT, C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL));
+	front_withdraw();
+	EXPECT(CKR_DEVICE_REMOVED, C_FindObjectsInit(s, none, 0));
+	EXPECT(CKR_SESSION_HANDLE_INVALID, C_FindObjectsInit(s, none, 0));
+	EXPECT(CKR_TOKEN_NOT_PRESENT, C_OpenSession(1, RO, NULL, NULL, &s));
+	EXPECT(CKR_OK, C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL));
+	cr_expect_eq(slot, 1);
+	EXPECT(CKR_NO_EVENT, C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL));
+	front_insert();
+	EXPECT(CKR_OK, C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL));
+	EXPECT(CKR_OK, C_OpenSession(1, RO, NULL, NULL, &s));
+}
+
+Test(dispatch, a_code_off_the_list_does_not_get_out)
+{
+	struct call c;
+
+	EXPECT(CKR_OK, C_Initialize(NULL));
+	cr_assert_eq(call_slot(&c, FN_C_GetSlotInfo, 0, true), CKR_OK);
+	EXPECT(CKR_FUNCTION_FAILED, call_leave(&c, CKR_MUTEX_BAD));
+}
