@@ -38,12 +38,12 @@ struct call {
 	bool refused;                  /* rc was set before anything could be sent */
 };
 
-/* call_begin(); while (call_try(&k, Tss2_Sys_…_Prepare(k.sys, …))) ; then call_end() with the result of _Complete. */
+/* call_begin(); while (call_try(&k, Tss2_Sys_…_Prepare(k.sys, …))) ; then call_end(). */
 void call_begin(struct call *k, struct conn *c, const struct command *command);
 /* Sends the prepared command and takes its answer.  True: prepare it again and call again (busy TPM, full TPM). */
 bool call_try(struct call *k, TSS2_RC prepared) MUST_CHECK;
-/* Records what failed; maps it. */
-CK_RV call_end(struct call *k, TSS2_RC rc) MUST_CHECK;
+/* Records what failed; maps it.  k->rc: the result of call_try(), then of _Complete. */
+CK_RV call_end(struct call *k) MUST_CHECK;
 
 /* ---- places in the TPM (handles.c) ---- */
 

@@ -1,0 +1,204 @@
+/* What the TPM can do: asked when first wanted, kept as long as the connection. */
+#include "conn_private.h"
+#include "log.h"
+
+#define MAX_PROPERTIES TPM2_MAX_TPM_PROPERTIES
+#define ALG_LIMIT 256
+
+static void word_text(uint32_t v, char out[4])
+{
+	for (unsigned i = 0; i < 4; i++) {
+		char b = (char)(v >> (24 - 8 * i));
+
+		out[i] = b >= ' ' && b <= '~' ? b : 0;
+	}
+}
+
+/* ---- properties ---- */
+
+static void set_manufacturer(struct conn_properties *p, uint32_t v)
+{
+	p->manufacturer = v;
+	word_text(v, p->manufacturer_text);
+	for (size_t i = 4; i > 0 && p->manufacturer_text[i - 1] == ' '; i--)
+		p->manufacturer_text[i - 1] = 0;
+}
+
+static void set_permanent(struct conn_properties *p, uint32_t v)
+{
+	p->owner_auth_set = v & TPMA_PERMANENT_OWNERAUTHSET;
+	p->endorsement_auth_set = v & TPMA_PERMANENT_ENDORSEMENTAUTHSET;
+	p->lockout_auth_set = v & TPMA_PERMANENT_LOCKOUTAUTHSET;
+	p->in_lockout = v & TPMA_PERMANENT_INLOCKOUT;
+}
+
+/* Where a property goes: a number as it is, four characters, or a function that takes it apart. */
+static const struct property_row {
+	uint32_t property;
+	size_t number, text; /* offsets; the structure starts with what neither of them is */
+	void (*set)(struct conn_properties *p, uint32_t v);
+} property_rows[] = {
+	{.property = TPM2_PT_MANUFACTURER, .set = set_manufacturer},
+	{.property = TPM2_PT_PERMANENT, .set = set_permanent},
+	{.property = TPM2_PT_VENDOR_STRING_1, .text = offsetof(struct conn_properties, vendor)},
+	{.property = TPM2_PT_VENDOR_STRING_2, .text = offsetof(struct conn_properties, vendor) + 4},
+	{.property = TPM2_PT_VENDOR_STRING_3, .text = offsetof(struct conn_properties, vendor) + 8},
+	{.property = TPM2_PT_VENDOR_STRING_4, .text = offsetof(struct conn_properties, vendor) + 12},
+	{.property = TPM2_PT_FIRMWARE_VERSION_1, .number = offsetof(struct conn_properties, firmware)},
+	{.property = TPM2_PT_FIRMWARE_VERSION_2, .number = offsetof(struct conn_properties, firmware) + 4},
+	{.property = TPM2_PT_REVISION, .number = offsetof(struct conn_properties, revision)},
+	{.property = TPM2_PT_NV_BUFFER_MAX, .number = offsetof(struct conn_properties, nv_buffer_max)},
+	{.property = TPM2_PT_INPUT_BUFFER, .number = offsetof(struct conn_properties, input_buffer_max)},
+	{.property = TPM2_PT_MAX_DIGEST, .number = offsetof(struct conn_properties, max_digest)},
+	{.property = TPM2_PT_LOCKOUT_COUNTER, .number = offsetof(struct conn_properties, lockout_counter)},
+	{.property = TPM2_PT_MAX_AUTH_FAIL, .number = offsetof(struct conn_properties, max_auth_fail)},
+	{.property = TPM2_PT_LOCKOUT_INTERVAL, .number = offsetof(struct conn_properties, lockout_interval)},
+	{.property = TPM2_PT_LOCKOUT_RECOVERY, .number = offsetof(struct conn_properties, lockout_recovery)},
+};
+
+static void take_property(struct conn_properties *p, const TPMS_TAGGED_PROPERTY *in)
+{
+	for (size_t i = 0; i < ARRAY_LEN(property_rows); i++) {
+		const struct property_row *row = &property_rows[i];
+
+		if (row->property != in->property)
+			continue;
+		if (row->set)
+			row->set(p, in->value);
+		else if (row->number)
+			memcpy((char *)p + row->number, &in->value, sizeof in->value);
+		else
+			word_text(in->value, (char *)p + row->text);
+	}
+}
+
+static const TPMS_TAGGED_PROPERTY *last_property(const TPMS_CAPABILITY_DATA *data)
+{
+	const TPML_TAGGED_TPM_PROPERTY *list = &data->data.tpmProperties;
+
+	return list->count ? &list->tpmProperty[list->count - 1] : NULL;
+}
+
+/* All from `first` on; one exchange where the TPM gives as many as libtpms, else a second for the variable ones. */
+static CK_RV ask_properties(struct conn *c, uint32_t first, struct conn_properties *p)
+{
+	TPMS_CAPABILITY_DATA data;
+	const TPML_TAGGED_TPM_PROPERTY *list = &data.data.tpmProperties;
+	const TPMS_TAGGED_PROPERTY *last;
+
+	TRY(tpm2_get_capability(c, TPM2_CAP_TPM_PROPERTIES, first, MAX_PROPERTIES, &data));
+	for (size_t i = 0; i < MIN(list->count, MAX_PROPERTIES); i++)
+		take_property(p, &list->tpmProperty[i]);
+	last = last_property(&data);
+	if (first < TPM2_PT_VAR && last && last->property < TPM2_PT_LOCKOUT_RECOVERY)
+		return ask_properties(c, TPM2_PT_VAR, p);
+	return CKR_OK;
+}
+
+CK_RV conn_properties(struct conn *c, const struct conn_properties **ret)
+{
+	struct conn_properties p = {0};
+
+	if (!c->caps.have_properties) {
+		TRY(ask_properties(c, TPM2_PT_FIXED, &p));
+		c->caps.properties = p;
+		c->caps.have_properties = true;
+	}
+	*ret = &c->caps.properties;
+	return CKR_OK;
+}
+
+CK_RV conn_refresh(struct conn *c, const struct conn_properties **ret)
+{
+	struct conn_properties p = c->caps.properties;
+
+	if (!c->caps.have_properties)
+		return conn_properties(c, ret);
+	TRY(ask_properties(c, TPM2_PT_VAR, &p));
+	c->caps.properties = p;
+	*ret = &c->caps.properties;
+	return CKR_OK;
+}
+
+/* ---- algorithms ---- */
+
+CK_RV conn_has_alg(struct conn *c, TPM2_ALG_ID alg, bool *ret)
+{
+	TPMS_CAPABILITY_DATA data;
+	const TPML_ALG_PROPERTY *list = &data.data.algorithms;
+
+	if (!c->caps.have_algs) {
+		TRY(tpm2_get_capability(c, TPM2_CAP_ALGS, TPM2_ALG_FIRST, TPM2_MAX_CAP_ALGS, &data));
+		for (size_t i = 0; i < MIN(list->count, TPM2_MAX_CAP_ALGS); i++)
+			if (list->algProperties[i].alg < ALG_LIMIT)
+				c->caps.algs[list->algProperties[i].alg / 8] |=
+					(uint8_t)(1u << list->algProperties[i].alg % 8);
+		c->caps.have_algs = true;
+	}
+	*ret = alg < ALG_LIMIT && c->caps.algs[alg / 8] >> alg % 8 & 1;
+	return CKR_OK;
+}
+
+CK_RV conn_has_curve(struct conn *c, TPM2_ECC_CURVE curve, bool *ret)
+{
+	TPMS_CAPABILITY_DATA data;
+	const TPML_ECC_CURVE *list = &data.data.eccCurves;
+
+	if (!c->caps.have_curves) {
+		TRY(tpm2_get_capability(c, TPM2_CAP_ECC_CURVES, TPM2_ECC_NONE, TPM2_MAX_ECC_CURVES, &data));
+		c->caps.n_curves = MIN(list->count, CONN_MAX_CURVES);
+		memcpy(c->caps.curves, list->eccCurves, c->caps.n_curves * sizeof *c->caps.curves);
+		c->caps.have_curves = true;
+	}
+	*ret = false;
+	for (size_t i = 0; i < c->caps.n_curves; i++)
+		*ret |= c->caps.curves[i] == curve;
+	return CKR_OK;
+}
+
+CK_RV conn_rsa_sizes(struct conn *c, const uint16_t **ret, size_t *ret_n)
+{
+	static const uint16_t sizes[CONN_RSA_SIZES] = {1024, 2048, 3072, 4096};
+	uint16_t found[CONN_RSA_SIZES];
+	size_t n = 0;
+
+	for (size_t i = 0; !c->caps.have_rsa && i < CONN_RSA_SIZES; i++) {
+		TPMT_PUBLIC_PARMS parms = {.type = TPM2_ALG_RSA,
+					   .parameters.rsaDetail = {.symmetric.algorithm = TPM2_ALG_NULL,
+								    .scheme.scheme = TPM2_ALG_NULL,
+								    .keyBits = sizes[i]}};
+		bool ok;
+
+		TRY(tpm2_test_parms(c, &parms, &ok));
+		if (ok)
+			found[n++] = sizes[i];
+	}
+	if (!c->caps.have_rsa) {
+		memcpy(c->caps.rsa, found, n * sizeof *found);
+		c->caps.n_rsa = n;
+		c->caps.have_rsa = true;
+	}
+	*ret = c->caps.rsa;
+	*ret_n = c->caps.n_rsa;
+	return CKR_OK;
+}
+
+/* ---- the bus ---- */
+
+/* TPM2_PT_MANUFACTURER of TPMs without a bus that could be tapped: in the processor's firmware, or virtual. */
+static const char *const busless[] = {"INTC", "AMD", "MSFT", "IBM", "GOOG", "QCOM"};
+
+CK_RV conn_protected(struct conn *c, bool *ret)
+{
+	const struct conn_properties *p;
+
+	*ret = c->bus == BUS_PROTECTED;
+	if (c->bus != BUS_AUTO)
+		return CKR_OK;
+	TRY(conn_properties(c, &p));
+	*ret = true;
+	for (size_t i = 0; i < ARRAY_LEN(busless); i++)
+		if (strcmp(p->manufacturer_text, busless[i]) == 0)
+			*ret = false;
+	return CKR_OK;
+}

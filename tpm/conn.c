@@ -1,0 +1,337 @@
+/* The connection: its life, sequences, and what is repaired between a sequence's two runs. */
+#include "conn_private.h"
+#include "log.h"
+#include "rv.h"
+
+#define DEFAULT_TCTI "device:/dev/tpmrm0"
+#define PATIENCE_MS 5000       /* of one sequence, for all its retries */
+#define PATIENCE_MAKING_MS 10000
+#define LATE_MS 1000           /* how long the next sequence waits for an answer that is overdue */
+
+CK_RV conn_new(const struct conn_conf *conf, struct conn **ret)
+{
+	struct conn *c = calloc(1, sizeof *c);
+	CK_RV rv;
+
+	if (!c)
+		return CKR_HOST_MEMORY;
+	c->slot = strdup(conf->slot);
+	c->tcti = strdup(conf->tcti ? conf->tcti : DEFAULT_TCTI);
+	c->bus = conf->bus;
+	rv = c->slot && c->tcti ? lock_new(LOCK_CONNECTION, &c->lock) : CKR_HOST_MEMORY;
+	if (rv != CKR_OK) {
+		conn_free(c);
+		return rv;
+	}
+	*ret = c;
+	return CKR_OK;
+}
+
+/* A resource manager flushes what a closed connection leaves; a bare TPM doesn't. */
+static void leave_nothing(struct conn *c)
+{
+	if (!c->transport.sys || c->transport.managed || c->lost)
+		return;
+	if (c->late && transport_late(&c->transport, LATE_MS) == TSS2_TCTI_RC_TRY_AGAIN)
+		return;
+	c->late = false;
+	c->seq = (struct sequence){.running = true, .context = RC_OBJECT,
+				   .retry_until = transport_now() + PATIENCE_MS};
+	if (c->doubt)
+		held_settle(c);
+	held_flush_all(c);
+	c->seq.running = false;
+}
+
+void conn_free(struct conn *c)
+{
+	if (!c)
+		return;
+	leave_nothing(c);
+	transport_close(&c->transport);
+	session_math_free(c->math);
+	lock_free(c->lock);
+	free(c->slot);
+	free(c->tcti);
+	free(c);
+}
+
+void conn_forked(struct conn *c)
+{
+	transport_abandon(&c->transport);
+	held_forget_all(c);
+	c->seq = (struct sequence){0};
+	c->late = c->lost = false;
+	c->doubt = 0;
+}
+
+/* ---- being connected ---- */
+
+CK_RV conn_fail(struct conn *c, CK_RV rv)
+{
+	c->seq.rv = rv;
+	c->seq.action = RC_NOTHING;
+	return rv;
+}
+
+/* A failure of connecting, or found before it: the code is kept, the result is the caller's. */
+static CK_RV not_connected(struct conn *c, TSS2_RC rc, CK_RV rv)
+{
+	c->seq.rc = rc;
+	fault_note(rc);
+	if (rv == CKR_DEVICE_REMOVED && c->seq.context == RC_PROBE)
+		rv = CKR_TOKEN_NOT_PRESENT;
+	return conn_fail(c, rv);
+}
+
+static CK_RV connect_now(struct conn *c)
+{
+	TSS2_RC rc = TSS2_RC_SUCCESS;
+	CK_RV rv = transport_open(&c->transport, c->slot, c->tcti, &rc);
+
+	if (rv != CKR_OK) {
+		held_forget_all(c);
+		c->doubt = 0;
+		return not_connected(c, rc, rv);
+	}
+	c->generation++;
+	c->lost = false;
+	c->caps = (struct caps){0};
+	log_debug("slot %s: connected by \"%s\"%s", c->slot, c->tcti,
+		  c->transport.managed ? ", behind a resource manager" : "");
+	if (c->transport.managed) {
+		held_forget_all(c);
+		c->doubt = 0;
+	} else {
+		held_verify(c);
+	}
+	return CKR_OK;
+}
+
+/* The last sequence ended without an answer: it may be here by now. */
+static CK_RV collect_late(struct conn *c)
+{
+	TSS2_RC rc = transport_late(&c->transport, LATE_MS);
+
+	if (rc == TSS2_TCTI_RC_TRY_AGAIN)
+		return not_connected(c, rc, rc_failed(rc, c->seq.context, "waiting for the last command's answer"));
+	c->late = false;
+	if (rc_map(rc, c->seq.context).action == RC_RECONNECT)
+		c->lost = true;
+	return CKR_OK;
+}
+
+/* A transport that works, and nothing in the TPM from a sequence before but cached keys. */
+static CK_RV be_connected(struct conn *c)
+{
+	if (c->poisoned && transport_now() < c->poisoned_until)
+		return not_connected(c, TPM2_RC_FAILURE, CKR_DEVICE_ERROR);
+	if (!c->math)
+		c->math = session_math_new();
+	if (!c->math)
+		return conn_fail(c, CKR_HOST_MEMORY);
+	if (c->late)
+		TRY(collect_late(c));
+	if (c->lost)
+		transport_close(&c->transport);
+	if (!c->transport.sys)
+		TRY(connect_now(c));
+	held_tidy(c);
+	if (c->doubt)
+		held_settle(c);
+	return CKR_OK;
+}
+
+/* ---- sequences ---- */
+
+bool conn_repeats(const struct conn *c, enum rc_action action)
+{
+	static const bool rows[] = {
+		[RC_EVICT_RESESSION] = true, [RC_RESESSION] = true, [RC_RELOAD] = true, [RC_REBUILD_PARENT] = true,
+		[RC_STARTUP] = true,         [RC_RECONNECT] = true, [RC_RECONNECT_LOUD] = true,
+	};
+
+	return !c->seq.spent && !c->seq.second && action < ARRAY_LEN(rows) && rows[action];
+}
+
+static CK_RV attempt(struct conn *c, conn_body *body, void *arg)
+{
+	CK_RV rv;
+
+	TRY(be_connected(c));
+	rv = body(c, arg);
+	held_tidy(c);
+	return rv;
+}
+
+/* ---- between the two runs of a sequence ---- */
+
+static void repair_evict(struct conn *c)
+{
+	while (held_evict(c))
+		;
+}
+
+/* What was loaded isn't any more.  A resource manager may answer the next stale handle with an I/O error, so there
+ * everything is given back by closing. */
+static void repair_reload(struct conn *c)
+{
+	c->rebuild_storage = true;
+	if (c->transport.managed)
+		c->lost = true;
+	else
+		held_verify(c);
+}
+
+/* The TPM was reset: on a bare one it is us who start it. */
+static void repair_startup(struct conn *c)
+{
+	TSS2_RC rc;
+
+	if (c->transport.managed) {
+		c->lost = true;
+		return;
+	}
+	held_forget_all(c);
+	c->rebuild_storage = true;
+	c->generation++;
+	rc = call_startup(c);
+	c->lost = rc != TSS2_RC_SUCCESS && rc_base(rc) != TPM2_RC_INITIALIZE;
+	log_info("slot %s: the TPM was reset; TPM2_Startup: 0x%x", c->slot, rc);
+}
+
+static void repair_session(struct conn *c)
+{
+	log_debug("slot %s: starting the sessions again", c->slot);
+}
+
+static void repair_connection(struct conn *c)
+{
+	c->rebuild_storage = true;
+	c->lost = true;
+	log_info("slot %s: connection lost in %s; connecting again", c->slot, c->seq.failed->name);
+}
+
+static void repair_loud(struct conn *c)
+{
+	log_error("slot %s: %s: THE ANSWER WAS ALTERED on its way, or another TPM gave it; it was not used. Trying "
+		  "once more on a new connection", c->slot, c->seq.failed->name);
+	repair_connection(c);
+}
+
+static void repair(struct conn *c)
+{
+	static void (*const rows[])(struct conn *) = {
+		[RC_EVICT_RESESSION] = repair_evict, [RC_RESESSION] = repair_session,
+		[RC_RELOAD] = repair_reload,         [RC_REBUILD_PARENT] = repair_reload,
+		[RC_STARTUP] = repair_startup,       [RC_RECONNECT] = repair_connection,
+		[RC_RECONNECT_LOUD] = repair_loud,
+	};
+
+	rows[c->seq.action](c);
+	c->seq.second = true;
+}
+
+/* The kernel's resource manager says "no room" by failing the system call (ENOMEM), which its TCTI calls an I/O error:
+ * the same command that makes a handle, failing so on a fresh connection too, means that. */
+static CK_RV tell_full(struct conn *c, const struct command *first, CK_RV rv)
+{
+	bool makes = first->flags & (CALL_OBJECT | CALL_SESSION);
+
+	if (rv != CKR_DEVICE_REMOVED || !makes || c->seq.failed != first || c->seq.action != RC_RECONNECT ||
+	    !c->transport.managed)
+		return rv;
+	log_error("slot %s: %s fails on a new connection too: the resource manager has no room", c->slot, first->name);
+	return CKR_DEVICE_MEMORY;
+}
+
+static CK_RV run(struct conn *c, enum rc_context context, conn_body *body, void *arg)
+{
+	int patience = context == RC_GEN ? PATIENCE_MAKING_MS : PATIENCE_MS;
+	const struct command *first;
+	CK_RV rv;
+
+	c->sequences++;
+	c->seq = (struct sequence){.running = true, .context = context, .retry_until = transport_now() + patience};
+	rv = attempt(c, body, arg);
+	if (rv != CKR_OK && rv == c->seq.rv && conn_repeats(c, c->seq.action)) {
+		first = c->seq.failed;
+		repair(c);
+		c->seq.context = context;
+		rv = tell_full(c, first, attempt(c, body, arg));
+	}
+	if (rv == CKR_OK)
+		c->rebuild_storage = false;
+	c->seq.running = false;
+	return rv;
+}
+
+CK_RV conn_run(struct conn *c, enum rc_context context, conn_body *body, void *arg)
+{
+	CK_RV rv;
+
+	TRY(lock_take(c->lock));
+	if (c->seq.running) {
+		log_error("slot %s: a sequence within a sequence is a bug in Signet; please report this line", c->slot);
+		rv = CKR_GENERAL_ERROR;
+	} else {
+		rv = run(c, context, body, arg);
+	}
+	lock_drop(c->lock);
+	return rv;
+}
+
+static CK_RV do_nothing(struct conn *c UNUSED, void *arg UNUSED)
+{
+	return CKR_OK;
+}
+
+CK_RV conn_probe(struct conn *c)
+{
+	return conn_run(c, RC_PROBE, do_nothing, NULL);
+}
+
+/* ---- asking and telling ---- */
+
+enum rc_context conn_context(struct conn *c, enum rc_context context)
+{
+	enum rc_context before = c->seq.context;
+
+	c->seq.context = context;
+	return before;
+}
+
+TSS2_RC conn_rc(const struct conn *c)
+{
+	return c->seq.rc;
+}
+
+uint16_t conn_rc_base(const struct conn *c)
+{
+	return rc_base(c->seq.rc);
+}
+
+void conn_spend(struct conn *c)
+{
+	c->seq.spent = true;
+}
+
+uint64_t conn_generation(const struct conn *c)
+{
+	return c->generation;
+}
+
+bool conn_poisoned(const struct conn *c)
+{
+	return c->poisoned;
+}
+
+uint64_t conn_commands(const struct conn *c)
+{
+	return c->commands;
+}
+
+bool conn_managed(const struct conn *c)
+{
+	return c->transport.managed;
+}

@@ -1,0 +1,332 @@
+/* Places in the TPM: which are ours, and which are given up when another is needed. */
+#include "conn_private.h"
+#include "log.h"
+
+static struct held_key *key_of(struct conn *c, TPM2_HANDLE handle)
+{
+	for (size_t i = 0; i < HELD_KEYS_MAX; i++)
+		if (c->held.keys[i].object.handle == handle)
+			return &c->held.keys[i];
+	return NULL;
+}
+
+static struct held_object *scratch_of(struct conn *c, TPM2_HANDLE handle)
+{
+	for (size_t i = 0; i < CONN_MAX_OBJECTS; i++)
+		if (c->held.scratch[i].handle == handle)
+			return &c->held.scratch[i];
+	return NULL;
+}
+
+static TPM2_HANDLE *session_of(struct conn *c, TPM2_HANDLE handle)
+{
+	for (size_t i = 0; i < CONN_MAX_SESSIONS; i++)
+		if (c->held.sessions[i] == handle)
+			return &c->held.sessions[i];
+	return NULL;
+}
+
+static size_t count_objects(const struct held *h)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < CONN_MAX_OBJECTS; i++)
+		n += h->scratch[i].handle != 0;
+	for (size_t i = 0; i < HELD_KEYS_MAX; i++)
+		n += h->keys[i].object.handle != 0;
+	return n;
+}
+
+CK_RV held_room_object(struct conn *c)
+{
+	while (count_objects(&c->held) >= CONN_MAX_OBJECTS)
+		if (!held_evict(c))
+			return CKR_DEVICE_MEMORY;
+	return CKR_OK;
+}
+
+CK_RV held_room_session(struct conn *c)
+{
+	return session_of(c, 0) ? CKR_OK : CKR_DEVICE_MEMORY;
+}
+
+void held_add_object(struct conn *c, TPM2_HANDLE handle, const TPM2B_NAME *name)
+{
+	struct held_object *o = scratch_of(c, 0);
+
+	if (o) /* held_room_object() has seen to it */
+		*o = (struct held_object){.handle = handle, .name = *name};
+}
+
+void held_add_session(struct conn *c, TPM2_HANDLE handle)
+{
+	TPM2_HANDLE *s = session_of(c, 0);
+
+	if (s)
+		*s = handle;
+}
+
+void held_forget(struct conn *c, TPM2_HANDLE handle)
+{
+	struct held_object *o = scratch_of(c, handle);
+	struct held_key *k = key_of(c, handle);
+	TPM2_HANDLE *s = session_of(c, handle);
+
+	if (handle == 0)
+		return;
+	if (o)
+		*o = (struct held_object){0};
+	if (k)
+		*k = (struct held_key){0};
+	if (s)
+		*s = 0;
+	if (c->held.storage == handle)
+		c->held.storage = 0;
+}
+
+void held_forget_all(struct conn *c)
+{
+	c->held = (struct held){0};
+}
+
+/* The least recently used cached key of those that the running sequence doesn't use; NULL: none. */
+static struct held_key *oldest_idle(struct conn *c)
+{
+	struct held_key *oldest = NULL;
+
+	for (size_t i = 0; i < HELD_KEYS_MAX; i++) {
+		struct held_key *k = &c->held.keys[i];
+
+		if (k->object.handle && k->used != c->sequences && (!oldest || k->used < oldest->used))
+			oldest = k;
+	}
+	return oldest;
+}
+
+bool held_evict(struct conn *c)
+{
+	struct held_key *k = oldest_idle(c);
+
+	if (!k)
+		return false;
+	call_flush(c, k->object.handle);
+	return true;
+}
+
+void held_tidy(struct conn *c)
+{
+	if (c->lost || c->late)
+		return;
+	for (size_t i = 0; i < CONN_MAX_SESSIONS; i++)
+		if (c->held.sessions[i])
+			call_flush(c, c->held.sessions[i]);
+	for (size_t i = 0; i < CONN_MAX_OBJECTS; i++)
+		if (c->held.scratch[i].handle)
+			call_flush(c, c->held.scratch[i].handle);
+}
+
+void held_flush_all(struct conn *c)
+{
+	held_tidy(c);
+	for (size_t i = 0; i < HELD_KEYS_MAX; i++)
+		if (c->held.keys[i].object.handle)
+			call_flush(c, c->held.keys[i].object.handle);
+}
+
+/* ---- after something was lost ---- */
+
+static bool still_there(struct conn *c, const struct held_object *o)
+{
+	TPM2B_NAME name;
+
+	return call_name(c, o->handle, &name, NULL) &&
+	       bytes_equal(BYTES(name.name, name.size), BYTES(o->name.name, o->name.size));
+}
+
+/* A handle's number may name another program's object by now: the name tells. */
+void held_verify(struct conn *c)
+{
+	for (size_t i = 0; i < HELD_KEYS_MAX; i++) {
+		struct held_object *o = &c->held.keys[i].object;
+
+		if (o->handle && !still_there(c, o))
+			held_forget(c, o->handle);
+	}
+	for (size_t i = 0; i < CONN_MAX_OBJECTS; i++) {
+		struct held_object *o = &c->held.scratch[i];
+
+		if (o->handle && !still_there(c, o))
+			held_forget(c, o->handle);
+	}
+}
+
+/* What a template or a public area says of an object, without what the TPM fills in. */
+static bool same_kind(const TPMT_PUBLIC *a, const TPMT_PUBLIC *b)
+{
+	return a->type == b->type && a->nameAlg == b->nameAlg && a->objectAttributes == b->objectAttributes &&
+	       bytes_equal(BYTES(a->authPolicy.buffer, a->authPolicy.size), BYTES(b->authPolicy.buffer, b->authPolicy.size));
+}
+
+static bool is_ours(struct conn *c, TPM2_HANDLE handle)
+{
+	TPM2B_PUBLIC public;
+	TPM2B_NAME name;
+
+	if (c->transport.managed) /* it shows us nobody else's */
+		return true;
+	return call_name(c, handle, &name, &public) && same_kind(&public.publicArea, &c->doubt_public.publicArea);
+}
+
+static void flush_unknown(struct conn *c, TPM2_HANDLE first, bool sessions)
+{
+	TPM2_HANDLE found[16];
+	size_t n = 0;
+	CK_RV rv = tpm2_get_handles(c, first, found, ARRAY_LEN(found), &n);
+
+	for (size_t i = 0; rv == CKR_OK && i < n; i++) {
+		bool known = session_of(c, found[i]) || scratch_of(c, found[i]) || key_of(c, found[i]);
+
+		if (known || !(sessions || is_ours(c, found[i])))
+			continue;
+		log_info("slot %s: flushing 0x%08x, left by a lost answer", c->slot, found[i]);
+		call_flush(c, found[i]);
+	}
+}
+
+/* On a bare TPM another program's session can't be told from ours by looking at it; there, it is one program at a
+ * time, and what a lost answer left would else stay until the next reset. */
+void held_settle(struct conn *c)
+{
+	unsigned doubt = c->doubt;
+
+	c->doubt = 0;
+	if (doubt & CALL_SESSION)
+		flush_unknown(c, TPM2_HR_HMAC_SESSION, true);
+	if (doubt & CALL_OBJECT)
+		flush_unknown(c, TPM2_HR_TRANSIENT, false);
+}
+
+/* ---- the storage key ---- */
+
+static bool same_name(const TPM2B_NAME *a, const TPM2B_NAME *b)
+{
+	return bytes_equal(BYTES(a->name, a->size), BYTES(b->name, b->size));
+}
+
+/* Makes it from its template, and keeps its context. */
+static CK_RV make_storage(struct conn *c, struct storage *s, struct entity *ret)
+{
+	struct entity hierarchy, made CLEANUP(entity_wipe) = {0};
+	TPM2B_PUBLIC public = {0};
+
+	entity_permanent(&hierarchy, s->hierarchy, NO_BYTES);
+	TRY(tpm2_create_primary(c, &hierarchy, NULL, &s->tmpl, &public, &made));
+	if (!same_name(&made.name, &s->entity.name)) {
+		log_error("slot %s: the storage key that this token was made with isn't this TPM's: it was cleared, or "
+			  "the token comes from another machine", c->slot);
+		return conn_fail(c, CKR_TOKEN_NOT_RECOGNIZED);
+	}
+	TRY(tpm2_context_save(c, made.handle, &s->context));
+	s->saved = true;
+	ret->handle = made.handle;
+	return CKR_OK;
+}
+
+static CK_RV load_storage(struct conn *c, struct storage *s, struct entity *ret)
+{
+	if (!s->saved || c->rebuild_storage)
+		return make_storage(c, s, ret);
+	c->doubt_public = s->public;
+	TRY(tpm2_context_load(c, &s->context, &ret->handle));
+	held_add_object(c, ret->handle, &s->entity.name);
+	return CKR_OK;
+}
+
+CK_RV handles_storage(struct conn *c, struct storage *storage, struct entity *ret)
+{
+	*ret = storage->entity;
+	if (storage->entity.handle != TPM2_RH_NULL)
+		return CKR_OK;
+	if (c->held.storage) {
+		ret->handle = c->held.storage;
+		return CKR_OK;
+	}
+	TRY(load_storage(c, storage, ret));
+	c->held.storage = ret->handle;
+	c->rebuild_storage = false;
+	return CKR_OK;
+}
+
+/* ---- keys ---- */
+
+static struct held_key *cached(struct conn *c, const uint8_t id[16])
+{
+	for (size_t i = 0; i < HELD_KEYS_MAX; i++)
+		if (c->held.keys[i].object.handle && memcmp(c->held.keys[i].id, id, 16) == 0)
+			return &c->held.keys[i];
+	return NULL;
+}
+
+/* A free place in the cache, made by eviction if need be; NULL: this sequence uses them all. */
+static struct held_key *cache_place(struct conn *c)
+{
+	size_t places = c->transport.managed ? 1 : HELD_KEYS_MAX;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < places; i++)
+			if (!c->held.keys[i].object.handle)
+				return &c->held.keys[i];
+		if (!held_evict(c))
+			return NULL;
+	}
+	return NULL;
+}
+
+/* From a scratch object, flushed when the sequence ends, to one that stays. */
+static void keep(struct conn *c, struct held_key *place, const uint8_t id[16], const struct entity *key)
+{
+	held_forget(c, key->handle);
+	*place = (struct held_key){.object = {.handle = key->handle, .name = key->name}, .used = c->sequences};
+	memcpy(place->id, id, sizeof place->id);
+}
+
+CK_RV handles_key(struct conn *c, struct storage *storage, const struct key_blob *key, struct entity *ret)
+{
+	struct held_key *k = cached(c, key->id), *place;
+	bool storage_was_loaded = c->held.storage != 0;
+	struct entity parent CLEANUP(entity_wipe), loaded = {0};
+
+	if (k) {
+		k->used = c->sequences;
+		*ret = (struct entity){.handle = k->object.handle, .name = k->object.name};
+		return CKR_OK;
+	}
+	place = cache_place(c);
+	TRY(handles_storage(c, storage, &parent));
+	TRY(tpm2_load(c, &parent, NULL, &key->public, &key->private, &loaded));
+	if (place)
+		keep(c, place, key->id, &loaded);
+	/* Behind the kernel's resource manager each object that is loaded costs swaps at every further command. */
+	if (c->held.storage && !storage_was_loaded)
+		call_flush(c, c->held.storage);
+	*ret = loaded;
+	return CKR_OK;
+}
+
+static CK_RV drop(struct conn *c, void *arg)
+{
+	struct held_key *k = cached(c, arg);
+
+	if (k)
+		call_flush(c, k->object.handle);
+	return CKR_OK;
+}
+
+void handles_drop(struct conn *c, const uint8_t id[16])
+{
+	uint8_t copy[16];
+
+	memcpy(copy, id, sizeof copy);
+	if (c->transport.sys && !c->lost && conn_run(c, RC_OBJECT, drop, copy) != CKR_OK)
+		log_debug("slot %s: a destroyed key stays loaded until the connection ends", c->slot);
+}

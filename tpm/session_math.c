@@ -1,0 +1,293 @@
+/* The arithmetic of authorization sessions (TPM 2.0 Part 1, 11.4 and 19) on libcrypto objects that are fetched once:
+ * fetching, and giving HMAC its digest, cost more than what they are used for. */
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <openssl/rsa.h>
+
+#include <tss2/tss2_mu.h>
+
+#include "conn_private.h"
+#include "crypto.h"
+#include "der.h"
+
+#define MAX_COORDINATE 66 /* bytes, P-521 */
+
+struct session_math {
+	EVP_MD *sha256;
+	EVP_MD_CTX *md;
+	EVP_MAC_CTX *hmac;
+	EVP_CIPHER *cfb;
+	EVP_CIPHER_CTX *cipher;
+};
+
+static EVP_MAC_CTX *hmac_context(void)
+{
+	OSSL_PARAM digest[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
+			       OSSL_PARAM_END};
+	EVP_MAC *mac = EVP_MAC_fetch(crypto_lib(), "HMAC", NULL);
+	EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
+
+	EVP_MAC_free(mac);
+	if (ctx && EVP_MAC_CTX_set_params(ctx, digest) <= 0) {
+		EVP_MAC_CTX_free(ctx);
+		ctx = NULL;
+	}
+	return ctx;
+}
+
+struct session_math *session_math_new(void)
+{
+	struct session_math *m = calloc(1, sizeof *m);
+
+	if (!m || !crypto_lib()) {
+		free(m);
+		return NULL;
+	}
+	m->sha256 = EVP_MD_fetch(crypto_lib(), "SHA256", NULL);
+	m->cfb = EVP_CIPHER_fetch(crypto_lib(), "AES-128-CFB", NULL);
+	m->md = EVP_MD_CTX_new();
+	m->cipher = EVP_CIPHER_CTX_new();
+	m->hmac = hmac_context();
+	if (m->sha256 && m->cfb && m->md && m->cipher && m->hmac)
+		return m;
+	session_math_free(m);
+	return NULL;
+}
+
+void session_math_free(struct session_math *m)
+{
+	if (!m)
+		return;
+	EVP_MAC_CTX_free(m->hmac);
+	EVP_CIPHER_CTX_free(m->cipher);
+	EVP_MD_CTX_free(m->md);
+	EVP_CIPHER_free(m->cfb);
+	EVP_MD_free(m->sha256);
+	free(m);
+}
+
+bool math_hash(struct session_math *m, const struct bytes *pieces, size_t n, uint8_t out[32])
+{
+	bool ok = EVP_DigestInit_ex2(m->md, m->sha256, NULL) > 0;
+
+	for (size_t i = 0; ok && i < n; i++)
+		ok = EVP_DigestUpdate(m->md, pieces[i].ptr, pieces[i].len) > 0;
+	return ok && EVP_DigestFinal_ex(m->md, out, NULL) > 0;
+}
+
+bool math_hmac(struct session_math *m, struct bytes key, const struct bytes *pieces, size_t n, uint8_t out[32])
+{
+	static const uint8_t none[1]; /* an empty key must still be given, or the last one is used again */
+	size_t len;
+	bool ok = EVP_MAC_init(m->hmac, key.len ? key.ptr : none, key.len, NULL) > 0;
+
+	for (size_t i = 0; ok && i < n; i++)
+		ok = EVP_MAC_update(m->hmac, pieces[i].ptr, pieces[i].len) > 0;
+	return ok && EVP_MAC_final(m->hmac, out, &len, 32) > 0;
+}
+
+bool math_cfb(struct session_math *m, const uint8_t key_iv[32], bool encrypt, uint8_t *data, size_t n)
+{
+	int len;
+
+	return n <= INT32_MAX && EVP_CipherInit_ex2(m->cipher, m->cfb, key_iv, key_iv + 16, encrypt, NULL) > 0 &&
+	       EVP_CipherUpdate(m->cipher, data, &len, data, (int)n) > 0;
+}
+
+static void put_be32(uint8_t out[4], uint32_t v)
+{
+	for (unsigned i = 0; i < 4; i++)
+		out[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+bool session_kdfa(struct session_math *m, struct bytes key, const char *label, struct bytes u, struct bytes v,
+		  uint32_t bits, uint8_t out[32])
+{
+	uint8_t counter[4], size[4];
+	const struct bytes pieces[] = {BYTES_OF(counter), BYTES(label, strlen(label) + 1), u, v, BYTES_OF(size)};
+
+	put_be32(counter, 1); /* one block: never more than 256 bits */
+	put_be32(size, bits);
+	return bits <= 256 && math_hmac(m, key, pieces, ARRAY_LEN(pieces), out);
+}
+
+/* ---- salts ---- */
+
+static const struct hash *hash_by_alg(TPM2_ALG_ID alg)
+{
+	for (size_t i = 0; i < HASH_COUNT; i++)
+		if (crypto_hashes[i].tpm_alg == alg)
+			return &crypto_hashes[i];
+	return NULL;
+}
+
+static const struct curve *curve_by_tpm(TPM2_ECC_CURVE id)
+{
+	for (size_t i = 0; i < CURVE_COUNT; i++)
+		if (der_curves[i].tpm_id == id && !der_curves[i].edwards)
+			return &der_curves[i];
+	return NULL;
+}
+
+/* A key pair's (or a public key's) point, uncompressed. */
+struct point {
+	uint8_t b[1 + 2 * MAX_COORDINATE];
+	size_t field;
+};
+
+static bool point_of(const TPMS_ECC_POINT *in, size_t field, struct point *ret)
+{
+	if (in->x.size > field || in->y.size > field)
+		return false;
+	*ret = (struct point){.b = {4}, .field = field};
+	memcpy(ret->b + 1 + field - in->x.size, in->x.buffer, in->x.size);
+	memcpy(ret->b + 1 + 2 * field - in->y.size, in->y.buffer, in->y.size);
+	return true;
+}
+
+static void pkey_cleanup(EVP_PKEY **p)
+{
+	EVP_PKEY_free(*p);
+}
+static void pkey_ctx_cleanup(EVP_PKEY_CTX **p)
+{
+	EVP_PKEY_CTX_free(*p);
+}
+
+static EVP_PKEY *public_pkey(const char *type, OSSL_PARAM *params)
+{
+	EVP_PKEY_CTX *ctx CLEANUP(pkey_ctx_cleanup) = EVP_PKEY_CTX_new_from_name(crypto_lib(), type, NULL);
+	EVP_PKEY *key = NULL;
+
+	if (!ctx || EVP_PKEY_fromdata_init(ctx) <= 0 ||
+	    EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) <= 0)
+		return NULL;
+	return key;
+}
+
+static EVP_PKEY *peer_pkey(const struct curve *curve, const struct point *p)
+{
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)curve->name, 0),
+		OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)p->b, 1 + 2 * p->field),
+		OSSL_PARAM_END};
+
+	return public_pkey("EC", params);
+}
+
+/* The x coordinate of own * peer, padded to the curve's size. */
+static bool shared_x(EVP_PKEY *own, EVP_PKEY *peer, uint8_t *z, size_t field)
+{
+	EVP_PKEY_CTX *ctx CLEANUP(pkey_ctx_cleanup) = EVP_PKEY_CTX_new_from_pkey(crypto_lib(), own, NULL);
+	size_t n = field;
+
+	return ctx && EVP_PKEY_derive_init(ctx) > 0 && EVP_PKEY_derive_set_peer_ex(ctx, peer, 1) > 0 &&
+	       EVP_PKEY_derive(ctx, z, &n) > 0 && n == field;
+}
+
+/* KDFe (Part 1, 11.4.10.3), one block: the salt is as long as the digest. */
+static CK_RV kdfe(const struct hash *h, struct bytes z, const struct point *own, const struct point *peer, uint8_t *out)
+{
+	struct buffer b CLEANUP(buffer_done);
+
+	buffer_init(&b, 1024);
+	buffer_put_be32(&b, 1);
+	buffer_put(&b, z);
+	buffer_put(&b, BYTES("SECRET", sizeof "SECRET"));
+	buffer_put(&b, BYTES(own->b + 1, own->field));
+	buffer_put(&b, BYTES(peer->b + 1, peer->field));
+	TRY(buffer_status(&b));
+	return hash_once(h, buffer_bytes(&b), out);
+}
+
+static CK_RV put_point(const struct point *p, TPM2B_ENCRYPTED_SECRET *ret)
+{
+	TPMS_ECC_POINT out = {.x.size = (uint16_t)p->field, .y.size = (uint16_t)p->field};
+	size_t n = 0;
+
+	memcpy(out.x.buffer, p->b + 1, p->field);
+	memcpy(out.y.buffer, p->b + 1 + p->field, p->field);
+	if (Tss2_MU_TPMS_ECC_POINT_Marshal(&out, ret->secret, sizeof ret->secret, &n) != TSS2_RC_SUCCESS)
+		return CKR_GENERAL_ERROR;
+	ret->size = (uint16_t)n;
+	return CKR_OK;
+}
+
+/* An ephemeral key's point goes out, the ECDH result through KDFe is the salt. */
+static CK_RV salt_ecc(const TPMT_PUBLIC *key, const struct hash *h, struct salt *ret, TPM2B_ENCRYPTED_SECRET *secret)
+{
+	const struct curve *curve = curve_by_tpm(key->parameters.eccDetail.curveID);
+	struct point peer, own = {.b = {0}};
+	uint8_t z[MAX_COORDINATE];
+	size_t n = 0;
+	CK_RV rv;
+
+	if (!curve || !point_of(&key->unique.ecc, curve->field, &peer))
+		return CKR_DEVICE_ERROR;
+	EVP_PKEY *eph CLEANUP(pkey_cleanup) = EVP_PKEY_Q_keygen(crypto_lib(), NULL, "EC", curve->name);
+	EVP_PKEY *pkey CLEANUP(pkey_cleanup) = peer_pkey(curve, &peer);
+
+	own.field = curve->field;
+	if (!eph || !pkey || !shared_x(eph, pkey, z, curve->field) ||
+	    EVP_PKEY_get_octet_string_param(eph, OSSL_PKEY_PARAM_PUB_KEY, own.b, sizeof own.b, &n) <= 0 ||
+	    n != 1 + 2 * curve->field || own.b[0] != 4)
+		return crypto_failed("salting a session", CKR_DEVICE_ERROR);
+	rv = kdfe(h, BYTES(z, curve->field), &own, &peer, ret->b);
+	wipe(z, sizeof z);
+	if (rv == CKR_OK)
+		rv = put_point(&own, secret);
+	return rv;
+}
+
+static EVP_PKEY *rsa_pkey(const TPMT_PUBLIC *key)
+{
+	uint32_t e = key->parameters.rsaDetail.exponent ? key->parameters.rsaDetail.exponent : 65537;
+	uint8_t n[sizeof key->unique.rsa.buffer];
+	size_t len = MIN(key->unique.rsa.size, sizeof n);
+
+	for (size_t i = 0; i < len; i++) /* OSSL_PARAM integers are in the processor's order */
+		n[i] = key->unique.rsa.buffer[__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? len - 1 - i : i];
+	OSSL_PARAM params[] = {OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_N, n, len),
+			       OSSL_PARAM_construct_uint32(OSSL_PKEY_PARAM_RSA_E, &e), OSSL_PARAM_END};
+
+	return public_pkey("RSA", params);
+}
+
+/* A random salt, by OAEP with the key's nameAlg and the label SECRET, whose terminating zero counts. */
+static CK_RV salt_rsa(const TPMT_PUBLIC *key, const struct hash *h, struct salt *ret, TPM2B_ENCRYPTED_SECRET *secret)
+{
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, (char[]){OSSL_PKEY_RSA_PAD_MODE_OAEP}, 0),
+		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, (char *)h->name, 0),
+		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, (char *)h->name, 0),
+		OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, (char[]){"SECRET"}, sizeof "SECRET"),
+		OSSL_PARAM_END};
+	EVP_PKEY *pkey CLEANUP(pkey_cleanup) = rsa_pkey(key);
+	EVP_PKEY_CTX *ctx CLEANUP(pkey_ctx_cleanup) = pkey ? EVP_PKEY_CTX_new_from_pkey(crypto_lib(), pkey, NULL) : NULL;
+	size_t n = sizeof secret->secret;
+
+	TRY(random_bytes(ret->b, ret->len));
+	if (!ctx || EVP_PKEY_encrypt_init_ex(ctx, params) <= 0 ||
+	    EVP_PKEY_encrypt(ctx, secret->secret, &n, ret->b, ret->len) <= 0)
+		return crypto_failed("salting a session", CKR_DEVICE_ERROR);
+	secret->size = (uint16_t)n;
+	return CKR_OK;
+}
+
+CK_RV salt_make(const TPM2B_PUBLIC *key, struct salt *ret, TPM2B_ENCRYPTED_SECRET *ret_secret)
+{
+	const TPMT_PUBLIC *p = &key->publicArea;
+	const struct hash *h = hash_by_alg(p->nameAlg);
+
+	if (!h || h->size > sizeof ret->b)
+		return CKR_DEVICE_ERROR;
+	ret->len = h->size;
+	switch (p->type) {
+	case TPM2_ALG_ECC:
+		return salt_ecc(p, h, ret, ret_secret);
+	case TPM2_ALG_RSA:
+		return salt_rsa(p, h, ret, ret_secret);
+	default:
+		return CKR_DEVICE_ERROR;
+	}
+}

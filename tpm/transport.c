@@ -1,0 +1,295 @@
+/* The way to the TPM: TctiLdr and SYS contexts, deadlines, and why there is none.
+ *
+ * What the TCTIs of tpm2-tss 3.2.1 do (tried): device and tabrmd give a poll handle and honour the receive timeout;
+ * mssim and swtpm ignore the timeout, and swtpm, which connects anew for each command, has no poll handle either.
+ * So that no wait is without a deadline, its socket is found by its peer's port and polled before the answer is read.
+ * None of them can cancel a command without a round trip of its own, so nothing is ever cancelled: a late answer is
+ * waited for again by the next sequence. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <tss2/tss2_rc.h>
+#include <tss2/tss2_tctildr.h>
+
+#include "conn_private.h"
+#include "log.h"
+
+#define SWTPM_PORT 2321 /* default of the swtpm and mssim TCTIs */
+#define MAX_POLL_HANDLES 4
+#define SCAN_FDS 256
+
+int64_t transport_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void transport_sleep(int ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	while (nanosleep(&t, &t) < 0 && errno == EINTR)
+		;
+}
+
+/* ---- why there is no connection ---- */
+
+/* A device node: what open(2) says and the TCTI doesn't.  errno, or 0 if it can be opened. */
+static int device_errno(const char *path)
+{
+	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC), e = fd < 0 ? errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return e;
+}
+
+static const struct {
+	int error;
+	const char *advice;
+} device_rows[] = {
+	{.error = ENOENT, .advice = "no TPM: is it enabled in the firmware, and the kernel's driver loaded?"},
+	{.error = ENODEV, .advice = "no TPM behind that node"},
+	{.error = ENXIO, .advice = "no TPM behind that node"},
+	{.error = EACCES, .advice = "add the user to the group that owns it (usually tss: usermod -a -G tss USER)"},
+	{.error = EPERM, .advice = "a sandbox or a security module forbids it"},
+	{.error = EBUSY, .advice = "another program holds the TPM: use /dev/tpmrm0, which can be shared"},
+	{.error = EMFILE, .advice = "this process has too many open files"},
+	{.error = ENFILE, .advice = "the system has too many open files"},
+};
+
+static CK_RV explain_device(const char *slot, const char *path)
+{
+	int e = device_errno(path);
+	const char *advice = "see the kernel log";
+
+	for (size_t i = 0; i < ARRAY_LEN(device_rows); i++)
+		if (device_rows[i].error == e)
+			advice = device_rows[i].advice;
+	log_error("slot %s: cannot open %s as uid %u: %s; %s", slot, path, (unsigned)geteuid(),
+		  e ? strerrordesc_np(e) : "it opens, but doesn't answer", advice);
+	return e == EMFILE || e == ENFILE || e == ENOMEM ? CKR_HOST_MEMORY : CKR_DEVICE_REMOVED;
+}
+
+/* The TCTI's name is the text up to the first colon. */
+static bool tcti_is(const char *tcti, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncmp(tcti, name, n) == 0 && (tcti[n] == ':' || tcti[n] == 0);
+}
+
+static const char *device_path(const char *tcti)
+{
+	const char *colon = strchr(tcti, ':');
+
+	if (colon && colon[1])
+		return colon + 1;
+	return access("/dev/tpmrm0", F_OK) == 0 ? "/dev/tpmrm0" : "/dev/tpm0";
+}
+
+static CK_RV explain(const char *slot, const char *tcti, TSS2_RC rc)
+{
+	const char *advice = "check the slot's `tcti`";
+
+	if (tcti_is(tcti, "device"))
+		return explain_device(slot, device_path(tcti));
+	if (rc == TSS2_TCTI_RC_NOT_SUPPORTED)
+		advice = "the TCTI's library isn't installed";
+	else if (tcti_is(tcti, "tabrmd"))
+		advice = "is tpm2-abrmd running? (systemctl status tpm2-abrmd)";
+	else if (tcti_is(tcti, "swtpm") || tcti_is(tcti, "mssim"))
+		advice = "is the software TPM running at that address?";
+	log_error("slot %s: no connection to the TPM by \"%s\": 0x%x, %s; %s", slot, tcti, rc, Tss2_RC_Decode(rc), advice);
+	return rc == TSS2_TCTI_RC_MEMORY ? CKR_HOST_MEMORY : CKR_DEVICE_REMOVED;
+}
+
+/* ---- opening and closing ---- */
+
+/* Whether a resource manager is in between: by the way's name, since neither of them says so itself. */
+static bool behind_manager(const char *tcti)
+{
+	if (tcti_is(tcti, "device"))
+		return strstr(device_path(tcti), "tpmrm") != NULL;
+	return strstr(tcti, "tabrmd") || strstr(tcti, "tpmrm");
+}
+
+static uint16_t stream_port(const char *tcti)
+{
+	const char *swtpm = strstr(tcti, "swtpm"), *port = strstr(tcti, "port=");
+	unsigned long n;
+
+	if (!swtpm)
+		return 0;
+	if (!port)
+		return SWTPM_PORT;
+	n = strtoul(port + strlen("port="), NULL, 10);
+	return n <= UINT16_MAX ? (uint16_t)n : 0;
+}
+
+/* SYS's own memory, for the largest command. */
+static TSS2_RC sys_open(TSS2_TCTI_CONTEXT *tcti, TSS2_SYS_CONTEXT **ret)
+{
+	size_t size = Tss2_Sys_GetContextSize(0);
+	TSS2_SYS_CONTEXT *sys = calloc(1, size);
+	TSS2_RC rc;
+
+	if (!sys)
+		return TSS2_TCTI_RC_MEMORY;
+	rc = Tss2_Sys_Initialize(sys, size, tcti, NULL);
+	if (rc != TSS2_RC_SUCCESS) {
+		free(sys);
+		return rc;
+	}
+	*ret = sys;
+	return TSS2_RC_SUCCESS;
+}
+
+/* tpm2-tss writes its own lines to stderr unless it is told not to (R6); the user's word counts. */
+static void silence_tss(void)
+{
+	if (!secure_getenv("TSS2_LOG"))
+		setenv("TSS2_LOG", "all+none", 0);
+}
+
+CK_RV transport_open(struct transport *t, const char *slot, const char *tcti, TSS2_RC *ret_rc)
+{
+	TSS2_TCTI_POLL_HANDLE handles[MAX_POLL_HANDLES];
+	size_t n = MAX_POLL_HANDLES;
+	TSS2_RC rc;
+
+	silence_tss();
+	rc = Tss2_TctiLdr_Initialize(tcti, &t->tcti);
+	if (rc == TSS2_RC_SUCCESS) {
+		rc = sys_open(t->tcti, &t->sys);
+		if (rc != TSS2_RC_SUCCESS)
+			Tss2_TctiLdr_Finalize(&t->tcti);
+	}
+	if (rc != TSS2_RC_SUCCESS) {
+		bool first = !t->complained;
+
+		t->tcti = NULL;
+		t->complained = true;
+		*ret_rc = rc;
+		return first ? explain(slot, tcti, rc) :
+		       rc == TSS2_TCTI_RC_MEMORY ? CKR_HOST_MEMORY : CKR_DEVICE_REMOVED;
+	}
+	t->complained = false;
+	t->managed = behind_manager(tcti);
+	t->pollable = Tss2_Tcti_GetPollHandles(t->tcti, handles, &n) == TSS2_RC_SUCCESS && n > 0;
+	t->stream_port = t->pollable ? 0 : stream_port(tcti);
+	return CKR_OK;
+}
+
+void transport_close(struct transport *t)
+{
+	if (t->sys) {
+		Tss2_Sys_Finalize(t->sys);
+		wipe(t->sys, Tss2_Sys_GetContextSize(0)); /* the last command may have carried a secret */
+		free(t->sys);
+	}
+	if (t->tcti)
+		Tss2_TctiLdr_Finalize(&t->tcti);
+	t->sys = NULL;
+	t->tcti = NULL;
+}
+
+void transport_abandon(struct transport *t)
+{
+	TSS2_TCTI_POLL_HANDLE handles[MAX_POLL_HANDLES];
+	size_t n = MAX_POLL_HANDLES;
+
+	/* The TCTI's own destructor could speak to a daemon, so its memory stays; the descriptors are the parent's
+	 * connection, and must not be held open by its children. */
+	if (t->tcti && Tss2_Tcti_GetPollHandles(t->tcti, handles, &n) == TSS2_RC_SUCCESS)
+		for (size_t i = 0; i < n; i++)
+			close(handles[i].fd);
+	t->sys = NULL;
+	t->tcti = NULL;
+}
+
+/* ---- one exchange ---- */
+
+/* The number that the next descriptor of this process gets, if no other thread is faster. */
+static int next_fd(void)
+{
+	int fd = open("/", O_PATH | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd;
+}
+
+static bool has_peer_port(int fd, uint16_t port)
+{
+	struct sockaddr_storage a;
+	socklen_t n = sizeof a;
+
+	if (fd < 0 || getpeername(fd, (struct sockaddr *)&a, &n) < 0)
+		return false;
+	if (a.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&a)->sin_port) == port;
+	return a.ss_family == AF_INET6 && ntohs(((struct sockaddr_in6 *)&a)->sin6_port) == port;
+}
+
+/* The socket of a TCTI that has just connected to that port; -1: not found.  It is only polled, so another
+ * connection of ours to the same TPM does no harm. */
+static int stream_socket(int guess, uint16_t port)
+{
+	if (has_peer_port(guess, port))
+		return guess;
+	for (int fd = 0; fd < SCAN_FDS; fd++)
+		if (has_peer_port(fd, port))
+			return fd;
+	return -1;
+}
+
+/* Waits until an answer can be read; false: not within wait_ms.  Where nothing can be polled, true. */
+static bool wait_readable(struct transport *t, int guess, int wait_ms)
+{
+	TSS2_TCTI_POLL_HANDLE handles[MAX_POLL_HANDLES];
+	struct pollfd p[MAX_POLL_HANDLES];
+	int64_t end = transport_now() + wait_ms, left = wait_ms;
+	size_t n = MAX_POLL_HANDLES;
+	int r;
+
+	if (t->pollable && Tss2_Tcti_GetPollHandles(t->tcti, handles, &n) != TSS2_RC_SUCCESS)
+		return true;
+	if (!t->pollable) {
+		handles[0].fd = t->stream_port ? stream_socket(guess, t->stream_port) : -1;
+		n = handles[0].fd < 0 ? 0 : 1;
+	}
+	for (size_t i = 0; i < n; i++)
+		p[i] = (struct pollfd){.fd = handles[i].fd, .events = POLLIN};
+	if (n == 0)
+		return true;
+	while ((r = poll(p, n, (int)left)) < 0 && errno == EINTR)
+		left = MAX(end - transport_now(), 0);
+	return r != 0;
+}
+
+TSS2_RC transport_exchange(struct transport *t, int wait_ms)
+{
+	int guess = t->stream_port ? next_fd() : -1;
+	TSS2_RC rc = Tss2_Sys_ExecuteAsync(t->sys);
+
+	if (rc != TSS2_RC_SUCCESS)
+		return rc;
+	if (!wait_readable(t, guess, wait_ms))
+		return TSS2_TCTI_RC_TRY_AGAIN;
+	return Tss2_Sys_ExecuteFinish(t->sys, wait_ms);
+}
+
+TSS2_RC transport_late(struct transport *t, int wait_ms)
+{
+	if (!wait_readable(t, -1, wait_ms))
+		return TSS2_TCTI_RC_TRY_AGAIN;
+	return Tss2_Sys_ExecuteFinish(t->sys, wait_ms);
+}
