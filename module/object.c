@@ -10,7 +10,7 @@
 #include "template.h"
 
 #define SLOT_BITS 8
-#define LAST_MAX ((CK_ULONG)-1 >> SLOT_BITS)
+#define LAST_MAX  ((CK_ULONG)-1 >> SLOT_BITS)
 
 /* ---- one object ---- */
 

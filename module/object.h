@@ -12,7 +12,7 @@ struct session;
 struct object {
 	CK_OBJECT_HANDLE handle;
 	struct slot *slot;
-	struct token_obj *obj;          /* owned, never changed: new attributes make a new struct object (object_replace) */
+	struct token_obj *obj;          /* owned, never changed: new attributes, new struct object (object_replace) */
 	struct object *base;            /* NULL, or a reference to the one that owns obj->priv */
 	char unique_id[33];             /* CKA_UNIQUE_ID: obj->id in hex */
 	struct session *owner;          /* session objects: who made it; NULL for token objects */

@@ -7,19 +7,19 @@
 
 /* What a value must look like. */
 enum value_kind {
-	VALUE_BYTES,  /* any, also empty unless the row has a min */
-	VALUE_BOOL,   /* one byte, CK_TRUE or CK_FALSE */
-	VALUE_ULONG,  /* a CK_ULONG between the row's min and max (max 0: no bound) */
-	VALUE_NUMBER, /* big integer: unsigned, most significant byte first, not empty */
-	VALUE_DATE,   /* CK_DATE or empty */
-	VALUE_MECHS,  /* array of CK_MECHANISM_TYPE */
+	VALUE_BYTES,    /* any, also empty unless the row has a min */
+	VALUE_BOOL,     /* one byte, CK_TRUE or CK_FALSE */
+	VALUE_ULONG,    /* a CK_ULONG between the row's min and max (max 0: no bound) */
+	VALUE_NUMBER,   /* big integer: unsigned, most significant byte first, not empty */
+	VALUE_DATE,     /* CK_DATE or empty */
+	VALUE_MECHS,    /* array of CK_MECHANISM_TYPE */
 	VALUE_TEMPLATE, /* array of CK_ATTRIBUTE: only an empty one is taken, see template.c */
 	VALUE_KINDS,
 };
 
 /* The footnotes of the specification's tables (4.2, table "common footnotes"), by number. */
-#define ROW_NEED_CREATE   (1u << 1)  /* must be given to C_CreateObject */
-#define ROW_DENY_CREATE   (1u << 2)  /* must not be */
+#define ROW_NEED_CREATE   (1u << 1) /* must be given to C_CreateObject */
+#define ROW_DENY_CREATE   (1u << 2) /* must not be */
 #define ROW_NEED_GENERATE (1u << 3)
 #define ROW_DENY_GENERATE (1u << 4)
 #define ROW_NEED_UNWRAP   (1u << 5)
@@ -40,23 +40,30 @@ enum row_default {
 	DEFAULT_FALSE,
 	DEFAULT_TRUE,
 	DEFAULT_EMPTY,
-	DEFAULT_ULONG, /* the row's `value` */
-	DEFAULT_F4,    /* 65537 as a big integer; for key generation only */
+	DEFAULT_ULONG,            /* the row's `value` */
+	DEFAULT_F4,               /* 65537 as a big integer; for key generation only */
 	DEFAULT_UNLESS_UNWRAPPED, /* FALSE, but TRUE for an unwrapped key (5.18.4) */
 	DEFAULTS,
 };
 
 /* Where an attribute comes from that only the module sets. */
-enum row_origin { ORIGIN_NONE, ORIGIN_LOCAL, ORIGIN_MECHANISM, ORIGIN_ALWAYS_SENSITIVE, ORIGIN_NEVER_EXTRACTABLE, ORIGINS };
+enum row_origin {
+	ORIGIN_NONE,
+	ORIGIN_LOCAL,
+	ORIGIN_MECHANISM,
+	ORIGIN_ALWAYS_SENSITIVE,
+	ORIGIN_NEVER_EXTRACTABLE,
+	ORIGINS
+};
 
 struct policy_row {
 	CK_ATTRIBUTE_TYPE type;
-	uint32_t flags;           /* ROW_* */
-	uint8_t kind;             /* enum value_kind */
-	uint8_t dflt;             /* enum row_default */
-	uint8_t origin;           /* enum row_origin */
-	CK_ULONG value;           /* of DEFAULT_ULONG */
-	CK_ULONG min, max;        /* of VALUE_ULONG; of VALUE_BYTES the length.  max 0: no bound */
+	uint32_t flags;    /* ROW_* */
+	uint8_t kind;      /* enum value_kind */
+	uint8_t dflt;      /* enum row_default */
+	uint8_t origin;    /* enum row_origin */
+	CK_ULONG value;    /* of DEFAULT_ULONG */
+	CK_ULONG min, max; /* of VALUE_ULONG; of VALUE_BYTES the length.  max 0: no bound */
 };
 
 struct policy_table {
@@ -68,7 +75,7 @@ struct policy_table {
 /* All rows of one class and key type.  The first table that has a type decides: the more particular stand first. */
 struct policy {
 	CK_OBJECT_CLASS class;
-	CK_KEY_TYPE key_type;     /* of key classes */
+	CK_KEY_TYPE key_type; /* of key classes */
 	const struct policy_table *tables[POLICY_TABLES];
 };
 

@@ -124,7 +124,7 @@ static bool template_ok(const struct policy_row *row UNUSED, struct bytes v)
 
 static bool (*const value_checks[VALUE_KINDS])(const struct policy_row *row, struct bytes v) = {
 	[VALUE_BYTES] = bytes_ok, [VALUE_BOOL] = bool_ok,   [VALUE_ULONG] = ulong_ok,       [VALUE_NUMBER] = number_ok,
-	[VALUE_DATE] = date_ok,	  [VALUE_MECHS] = mechs_ok, [VALUE_TEMPLATE] = template_ok,
+	[VALUE_DATE] = date_ok,   [VALUE_MECHS] = mechs_ok, [VALUE_TEMPLATE] = template_ok,
 };
 
 /* ---- one attribute ---- */
@@ -423,8 +423,7 @@ static CK_RV start(struct making *m, struct attrs **result)
 }
 
 CK_RV template_new_object(struct session *s, enum stage stage, CK_MECHANISM_TYPE mech, CK_OBJECT_CLASS class,
-			  CK_KEY_TYPE key_type, const struct attrs *given, const struct attrs *from,
-			  struct attrs **ret)
+			  CK_KEY_TYPE key_type, const struct attrs *given, const struct attrs *from, struct attrs **ret)
 {
 	struct attrs *result CLEANUP(attrs_cleanup) = NULL;
 	struct making m = {.session = s, .stage = stage, .mech = mech, .given = given, .from = from};
@@ -469,5 +468,6 @@ bool template_readable(const struct attrs *object, CK_ATTRIBUTE_TYPE type)
 	bool secret = row ? (row->flags & ROW_SECRET) != 0 : policy_attribute_secret(type);
 
 	/* An object that doesn't say is taken for the stricter. */
-	return !secret || (!attrs_get_bool(object, CKA_SENSITIVE, true) && attrs_get_bool(object, CKA_EXTRACTABLE, false));
+	return !secret ||
+	       (!attrs_get_bool(object, CKA_SENSITIVE, true) && attrs_get_bool(object, CKA_EXTRACTABLE, false));
 }
