@@ -156,24 +156,41 @@ static size_t bits_of(struct bytes n)
 	return bits;
 }
 
-size_t mech_key_size(const struct attrs *key)
+static size_t modulus_bits(const struct attrs *key)
 {
-	struct bytes value;
+	struct bytes modulus;
+
+	return attrs_get(key, CKA_MODULUS, &modulus) ? bits_of(modulus) : 0;
+}
+
+static size_t curve_bits(const struct attrs *key)
+{
+	const struct curve *c;
+	struct bytes params;
 	bool malformed;
 
-	switch (attrs_get_ulong(key, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION)) {
-	case CKK_RSA:
-		return attrs_get(key, CKA_MODULUS, &value) ? bits_of(value) : 0;
-	case CKK_EC: {
-		attrs_get(key, CKA_EC_PARAMS, &value);
-		const struct curve *c = curve_by_params(value, &malformed);
-		return c ? c->bits : 0;
-	}
-	case CKK_AES:
-		return attrs_get_ulong(key, CKA_VALUE_LEN, 0);
-	default:
-		return 0;
-	}
+	attrs_get(key, CKA_EC_PARAMS, &params);
+	c = curve_by_params(params, &malformed);
+	return c ? c->bits : 0;
+}
+
+static size_t value_bytes(const struct attrs *key)
+{
+	return attrs_get_ulong(key, CKA_VALUE_LEN, 0);
+}
+
+size_t mech_key_size(const struct attrs *key)
+{
+	static const struct {
+		CK_KEY_TYPE type;
+		size_t (*size)(const struct attrs *key);
+	} rows[] = {{CKK_RSA, modulus_bits}, {CKK_EC, curve_bits}, {CKK_AES, value_bytes}};
+	const CK_KEY_TYPE type = attrs_get_ulong(key, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].type == type)
+			return rows[i].size(key);
+	return 0;
 }
 
 CK_RV mech_key_fits(struct slot *slot, const struct mech *m, CK_FLAGS use, const struct scheme *scheme,
