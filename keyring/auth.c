@@ -129,7 +129,7 @@ static CK_RV commit_trec(struct kr_token *t, enum token_user who, const struct t
 			 bool *ret_moved)
 {
 	struct kr_lock *held CLEANUP(unlock) = NULL;
-	struct buffer b CLEANUP(buffer_done);
+	struct buffer b CLEANUP(buffer_done) = {0};
 	struct tries tries;
 	key_serial_t key;
 	int err;
@@ -262,7 +262,7 @@ static int place_over(struct kr_token *t, struct bytes trec, key_serial_t *ret)
 static CK_RV init_first(struct kr_token *t, struct bytes so_pin, const uint8_t label[32], bool *ret_again)
 {
 	struct trec trec CLEANUP(trec_wipe) = {0};
-	struct buffer b CLEANUP(buffer_done);
+	struct buffer b CLEANUP(buffer_done) = {0};
 	key_serial_t ring;
 	int err;
 
@@ -287,7 +287,7 @@ static CK_RV init_over(struct kr_token *t, struct bytes so_pin, const uint8_t la
 {
 	struct trec trec CLEANUP(trec_wipe) = {0};
 	struct key256 secret CLEANUP(key256_wipe) = {0};
-	struct buffer b CLEANUP(buffer_done);
+	struct buffer b CLEANUP(buffer_done) = {0};
 	struct kr_lock *held CLEANUP(unlock) = NULL;
 	key_serial_t from, ring;
 	int err;
@@ -315,12 +315,15 @@ CK_RV kr_init_token(struct token *tok, struct bytes so_pin, const uint8_t label[
 	bool again = true;
 
 	for (unsigned i = 0; again && i < RESTARTS; i++) {
+		CK_RV rv;
+
 		t->lost = false; /* a ring that has gone leaves room for a new one */
-		TRY(state_attach(t));
-		if (t->store.ring == 0)
-			TRY(init_first(t, so_pin, label, &again));
-		else
-			TRY(init_over(t, so_pin, label, &again));
+		TRY(state_check(t));
+		rv = t->store.ring == 0 ? init_first(t, so_pin, label, &again) : init_over(t, so_pin, label, &again);
+		if (rv == CKR_DEVICE_REMOVED) /* somebody else made the token anew, or took it away */
+			again = true;
+		else if (rv != CKR_OK)
+			return rv;
 	}
 	return again ? CKR_FUNCTION_FAILED : CKR_OK;
 }

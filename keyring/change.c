@@ -53,7 +53,7 @@ static struct known known_of(const struct record *r, key_serial_t key)
 static CK_RV commit_new(struct kr_token *t, const uint8_t id[16], struct attrs *const a[2])
 {
 	struct record r CLEANUP(record_done) = {0};
-	struct buffer b CLEANUP(buffer_done);
+	struct buffer b CLEANUP(buffer_done) = {0};
 	struct kr_lock *held CLEANUP(unlock) = NULL;
 	struct record_keys keys;
 	struct known k;
@@ -128,7 +128,7 @@ static void current_done(struct current *c)
 static CK_RV read_current(struct kr_token *t, const uint8_t id[16], struct current *ret)
 {
 	struct record_keys keys = state_keys(t);
-	struct buffer b CLEANUP(buffer_done);
+	struct buffer b CLEANUP(buffer_done) = {0};
 	int err = store_find_record(&t->store, id, &ret->key, &ret->type);
 
 	buffer_init(&b, RECORD_MAX_SIZE);
@@ -151,7 +151,7 @@ static struct record_object *object_at(struct record *r, uint8_t index)
 static CK_RV commit_change(struct kr_token *t, struct current *c, key_serial_t *ret)
 {
 	struct record_keys keys = state_keys(t);
-	struct buffer b CLEANUP(buffer_done);
+	struct buffer b CLEANUP(buffer_done) = {0};
 	char name[STORE_RECORD_NAME];
 	int err;
 
@@ -230,7 +230,10 @@ static void remove_object(struct record *r, struct record_object *o)
 static CK_RV destroy_record(struct kr_token *t, const struct current *c)
 {
 	int err = store_remove(&t->store, c->key);
+	struct known *k = known_by_key(&t->known, c->key);
 
+	if (err == 0 && k)
+		known_remove(&t->known, k);
 	if (err == 0 || err == ENOENT)
 		return err == 0 ? CKR_OK : CKR_OBJECT_HANDLE_INVALID;
 	return state_failed(t, KR_CHANGE, err, "taking an object out of the token's keyring");

@@ -67,7 +67,7 @@ struct record_keys state_keys(const struct kr_token *t)
 /* The record's key and content.  The key may be displaced between finding and reading it: then it is found again. */
 static CK_RV read_trec(struct kr_token *t, key_serial_t ring, key_serial_t *ret_key, struct trec *ret)
 {
-	struct buffer b CLEANUP(buffer_done);
+	struct buffer b CLEANUP(buffer_done) = {0};
 	key_serial_t key = 0, last = 0;
 	int err;
 
@@ -161,6 +161,20 @@ CK_RV state_refresh(struct kr_token *t)
 
 /* ---- attaching ---- */
 
+/* EACCES is what a thread with another session keyring gets; but also what everybody gets who possessed the ring,
+ * from its unlinking until it is collected.  Only a thread that sees our anchor can tell the two apart. */
+bool state_gone(const struct kr_token *t, int err)
+{
+	struct anchor_view v;
+
+	if (err != EACCES)
+		return kr_gone(err) || err == ENOTDIR;
+	v = anchor_look(&t->anchor);
+	if (v.anchor == 0)
+		return v.err == EKEYREVOKED || v.err == EKEYEXPIRED;
+	return v.anchor == t->anchor_ring && (v.err == ENOKEY || (v.err == 0 && v.ring != t->store.ring));
+}
+
 CK_RV state_attach(struct kr_token *t)
 {
 	struct anchor_view v;
@@ -176,6 +190,18 @@ CK_RV state_attach(struct kr_token *t)
 	return adopt(t, v.ring);
 }
 
+CK_RV state_check(struct kr_token *t)
+{
+	size_t n;
+	int err = t->store.ring == 0 ? 0 : key_length(t->store.ring, &n);
+
+	if (err != 0 && state_gone(t, err)) {
+		state_detach(t);
+		t->was_removed = true;
+	}
+	return state_attach(t);
+}
+
 CK_RV state_need(struct kr_token *t)
 {
 	TRY(state_attach(t));
@@ -188,22 +214,8 @@ void state_detach(struct kr_token *t)
 	wipe(&t->secrets->trec, sizeof t->secrets->trec);
 	t->store.ring = t->trec_key = 0;
 	t->lost = true;
-	t->was_removed = true;
+	known_done(&t->known);
 	serials_done(&t->seen);
-}
-
-/* EACCES is what a thread with another session keyring gets; but also what everybody gets who possessed the ring,
- * from its unlinking until it is collected.  Only a thread that sees our anchor can tell the two apart. */
-bool state_gone(const struct kr_token *t, int err)
-{
-	struct anchor_view v;
-
-	if (err != EACCES)
-		return kr_gone(err) || err == ENOTDIR;
-	v = anchor_look(&t->anchor);
-	if (v.anchor == 0)
-		return v.err == EKEYREVOKED || v.err == EKEYEXPIRED;
-	return v.anchor == t->anchor_ring && (v.err == ENOKEY || (v.err == 0 && v.ring != t->store.ring));
 }
 
 CK_RV state_failed(struct kr_token *t, enum kr_context context, int err, const char *what)

@@ -31,7 +31,7 @@ struct kr_token {
 	key_serial_t trec_key;       /* the key that secrets->trec was read from */
 	bool writable;
 	bool lost;                   /* there was a ring, and it went: the token counts as pulled out */
-	bool was_removed;            /* sync() has yet to say so */
+	bool was_removed;            /* a call that can't say so found the ring gone: sync() has yet to */
 	int64_t refreshed;           /* when the persistent keyring's timer was last restarted, seconds */
 
 	struct kr_secrets *secrets;
@@ -60,7 +60,9 @@ CK_RV state_need(struct kr_token *t) MUST_CHECK;
 CK_RV state_refresh(struct kr_token *t) MUST_CHECK;
 /* Becomes a view of that ring, which a C_InitToken of ours has just put in place: after the commit, so it can't fail. */
 void state_settle(struct kr_token *t, key_serial_t ring);
-/* Forgets the ring and all that came from it; what the front was told stays in `known`, to be dropped. */
+/* As state_attach(), and looks whether the ring is still there: another one in its place counts as attached anew. */
+CK_RV state_check(struct kr_token *t) MUST_CHECK;
+/* Forgets the ring and all that came from it, as the front does when it gets CKR_DEVICE_REMOVED. */
 void state_detach(struct kr_token *t);
 /* Whether an errno of a call on the ring means that the ring is gone, not that this thread doesn't possess it. */
 bool state_gone(const struct kr_token *t, int err);

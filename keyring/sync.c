@@ -67,7 +67,7 @@ static CK_RV tell_record(struct kr_token *t, struct record *r, struct known *k, 
 static int read_record(struct kr_token *t, key_serial_t key, const struct key_info *info, CK_RV *rv, struct record *ret)
 {
 	struct record_keys keys = state_keys(t);
-	struct buffer b CLEANUP(buffer_done);
+	struct buffer b CLEANUP(buffer_done) = {0};
 	uint8_t id[16];
 	int err;
 
@@ -223,20 +223,14 @@ CK_RV kr_sync(struct token *tok, const struct token_view *view)
 	struct serials last CLEANUP(serials_done) = {0};
 	bool again = true;
 
-	if (!t->was_removed) {
-		TRY(state_attach(t));
-		if (t->store.ring == 0)
-			return CKR_OK; /* not initialized: nothing there to tell */
+	if (t->was_removed) {
+		t->was_removed = false;
+		return CKR_DEVICE_REMOVED;
 	}
-	for (unsigned i = 0; again && i < ROUNDS && !t->was_removed; i++) {
-		CK_RV rv = round_of(t, &last, &again, view);
-
-		if (rv != CKR_OK && rv != CKR_DEVICE_REMOVED)
-			return rv;
-	}
-	if (!t->was_removed)
-		return CKR_OK;
-	t->was_removed = false;
-	known_done(&t->known); /* the front forgets all objects of a token that is gone */
-	return CKR_DEVICE_REMOVED;
+	TRY(state_attach(t));
+	if (t->store.ring == 0)
+		return CKR_OK; /* not initialized: nothing there to tell */
+	for (unsigned i = 0; again && i < ROUNDS; i++)
+		TRY(round_of(t, &last, &again, view));
+	return CKR_OK;
 }

@@ -90,7 +90,7 @@ static void kr_forked(struct token *tok)
 
 static CK_RV kr_probe(struct token *tok)
 {
-	return state_attach(kr_of(tok));
+	return state_check(kr_of(tok));
 }
 
 static void describe_slot(const struct kr_token *t, struct token_info *ret)
@@ -130,12 +130,13 @@ static CK_RV kr_info(struct token *tok, struct token_info *ret)
 
 	describe_slot(t, &info);
 	*ret = info;
-	TRY(state_attach(t));
-	if (t->store.ring != 0) {
-		rv = state_refresh(t);
-		if (rv != CKR_OK)
-			return rv == CKR_DEVICE_REMOVED ? CKR_TOKEN_NOT_PRESENT : rv;
+	TRY(state_check(t));
+	rv = t->store.ring == 0 ? CKR_OK : state_refresh(t);
+	if (rv == CKR_DEVICE_REMOVED) {
+		t->was_removed = true;
+		return CKR_TOKEN_NOT_PRESENT;
 	}
+	TRY(rv);
 	info.flags = CKF_RNG;
 	if (t->store.ring != 0)
 		describe_token(t, &info);

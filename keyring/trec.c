@@ -41,7 +41,7 @@ static void put_pin(struct buffer *out, const struct trec_pin *p)
 
 CK_RV trec_emit(const struct trec *t, struct buffer *out)
 {
-	struct buffer b CLEANUP(buffer_done);
+	struct buffer b CLEANUP(buffer_done) = {0};
 	uint8_t digest[32], label[32];
 	size_t len = strnlen(t->label, sizeof label);
 
@@ -145,7 +145,7 @@ CK_RV trec_wrap(const uint8_t id[16], enum token_user who, uint8_t limit, struct
 {
 	struct trec_pin p = {.kind = TREC_SCRYPT, .limit = limit, .log_n = COST_LOG_N, .r = COST_R, .p = COST_P};
 	struct key256 kek CLEANUP(key256_wipe) = {0};
-	struct buffer sealed CLEANUP(buffer_done);
+	struct buffer sealed CLEANUP(buffer_done) = {0};
 	struct aad aad = aad_of(id, who);
 
 	buffer_init(&sealed, sizeof p.wrapped);
@@ -161,7 +161,7 @@ CK_RV trec_wrap(const uint8_t id[16], enum token_user who, uint8_t limit, struct
 
 CK_RV trec_unwrap(const struct trec *t, enum token_user who, const struct key256 *kek, struct key256 *ret_secret)
 {
-	struct buffer plain CLEANUP(buffer_done);
+	struct buffer plain CLEANUP(buffer_done) = {0};
 	struct aad aad = aad_of(t->id, who);
 	CK_RV rv;
 
