@@ -14,7 +14,7 @@ struct rc_row {
 	TSS2_RC code; /* a TPM's: without layer and position; else with its layer */
 	enum rc_action action;
 	CK_RV rv;
-	struct rc_except except[7]; /* ends with contexts 0 */
+	struct rc_except except[8]; /* ends with contexts 0 */
 };
 
 extern const struct rc_row rc_rows[];

@@ -1,0 +1,238 @@
+#include "swtpm.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "crypto.h"
+
+static bool can_bind(unsigned port, unsigned *ret)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof a;
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok = bind(s, (struct sockaddr *)&a, sizeof a) == 0 && getsockname(s, (struct sockaddr *)&a, &n) == 0;
+
+	close(s);
+	*ret = ntohs(a.sin_port);
+	return ok;
+}
+
+static unsigned free_ports(void)
+{
+	unsigned port, next;
+
+	for (int i = 0; i < 100; i++)
+		if (can_bind(0, &port) && port < 65535 && can_bind(port + 1, &next))
+			return port;
+	cr_assert_fail("no two free ports");
+	return 0;
+}
+
+static bool answers(unsigned port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok = connect(s, (struct sockaddr *)&a, sizeof a) == 0;
+
+	close(s);
+	return ok;
+}
+
+static void run_swtpm(const struct swtpm *t)
+{
+	char state[96], server[64], ctrl[64];
+	int null = open("/dev/null", O_RDWR);
+
+	snprintf(state, sizeof state, "dir=%s", t->dir);
+	snprintf(server, sizeof server, "type=tcp,port=%u,bindaddr=127.0.0.1", t->port);
+	snprintf(ctrl, sizeof ctrl, "type=tcp,port=%u,bindaddr=127.0.0.1", t->port + 1);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dup2(null, 1);
+	dup2(null, 2);
+	execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl", ctrl, "--flags",
+	       "not-need-init,startup-clear", NULL);
+	_exit(127);
+}
+
+static void launch(struct swtpm *t)
+{
+	t->pid = fork();
+	if (t->pid == 0)
+		run_swtpm(t);
+	for (int i = 0; i < 500; i++) {
+		if (answers(t->port + 1) && answers(t->port))
+			return;
+		usleep(10000);
+	}
+	cr_assert_fail("swtpm doesn't start");
+}
+
+void swtpm_start(struct swtpm *t)
+{
+	snprintf(t->dir, sizeof t->dir, "/tmp/signet-swtpm-XXXXXX");
+	cr_assert_not_null(mkdtemp(t->dir));
+	t->port = free_ports();
+	snprintf(t->tcti, sizeof t->tcti, "swtpm:host=127.0.0.1,port=%u", t->port);
+	launch(t);
+}
+
+void swtpm_kill(struct swtpm *t)
+{
+	if (t->pid <= 0)
+		return;
+	kill(t->pid, SIGKILL);
+	waitpid(t->pid, NULL, 0);
+	t->pid = 0;
+}
+
+void swtpm_restart(struct swtpm *t)
+{
+	swtpm_kill(t);
+	launch(t);
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st, (void)flag, (void)ftw;
+	return remove(path);
+}
+
+void swtpm_stop(struct swtpm *t)
+{
+	swtpm_kill(t);
+	nftw(t->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* ---- what is in it ---- */
+
+static CK_RV count(struct conn *c, TPM2_HANDLE first, size_t *ret)
+{
+	TPM2_HANDLE handles[64];
+
+	return tpm2_get_handles(c, first, handles, ARRAY_LEN(handles), ret);
+}
+
+static CK_RV census_body(struct conn *c, void *arg)
+{
+	struct swtpm_census *census = arg;
+
+	TRY(count(c, TPM2_HR_TRANSIENT, &census->objects));
+	TRY(count(c, TPM2_HR_HMAC_SESSION, &census->sessions));
+	TRY(count(c, TPM2_HR_NV_INDEX, &census->indices));
+	return count(c, TPM2_HR_PERSISTENT, &census->persistent);
+}
+
+struct swtpm_census swtpm_census(const struct swtpm *t)
+{
+	const struct conn_conf conf = {.slot = "census", .tcti = t->tcti};
+	struct swtpm_census census = {0};
+	struct conn *c;
+
+	cr_assert_eq(conn_new(&conf, &c), CKR_OK);
+	cr_assert_eq(conn_run(c, RC_PROBE, census_body, &census), CKR_OK);
+	conn_free(c);
+	return census;
+}
+
+/* ---- keys ---- */
+
+static const TPM2B_PUBLIC storage_template = {
+	.publicArea = {.type = TPM2_ALG_ECC,
+		       .nameAlg = TPM2_ALG_SHA256,
+		       .objectAttributes = TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT |
+					   TPMA_OBJECT_NODA | TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
+					   TPMA_OBJECT_SENSITIVEDATAORIGIN,
+		       .parameters.eccDetail = {.symmetric = {.algorithm = TPM2_ALG_AES,
+							      .keyBits.aes = 128,
+							      .mode.aes = TPM2_ALG_CFB},
+						.scheme.scheme = TPM2_ALG_NULL,
+						.curveID = TPM2_ECC_NIST_P256,
+						.kdf.scheme = TPM2_ALG_NULL},
+		       .unique.ecc = {.x.size = 32, .y.size = 32}}};
+
+struct storage_args {
+	struct storage *storage;
+	bool saved;
+};
+
+static CK_RV storage_body(struct conn *c, void *arg)
+{
+	struct storage_args *a = arg;
+	struct storage *s = a->storage;
+	struct entity owner, made = {0};
+
+	*s = (struct storage){.hierarchy = TPM2_RH_OWNER, .tmpl = storage_template};
+	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
+	TRY(tpm2_create_primary(c, &owner, NULL, &s->tmpl, &s->public, &made));
+	s->entity = made;
+	s->entity.handle = a->saved ? TPM2_RH_NULL : 0x81000001;
+	if (!a->saved)
+		return tpm2_evict_control(c, &owner, NULL, &made, s->entity.handle);
+	TRY(tpm2_context_save(c, made.handle, &s->context));
+	s->saved = true;
+	return CKR_OK;
+}
+
+void swtpm_storage(struct conn *c, bool saved, struct storage *ret)
+{
+	struct storage_args args = {.storage = ret, .saved = saved};
+
+	cr_assert_eq(conn_run(c, RC_ADMIN, storage_body, &args), CKR_OK);
+}
+
+struct key_args {
+	struct storage *storage;
+	struct key_blob *key;
+	struct entity *auth;
+	TPM2B_PUBLIC tmpl;
+};
+
+/* With a session that encrypts both ways: the authValue in, the private part out. */
+static CK_RV key_body(struct conn *c, void *arg)
+{
+	struct key_args *a = arg;
+	TPM2B_SENSITIVE_CREATE sensitive = {.sensitive.userAuth = a->auth->auth};
+	struct create_req req = {.sensitive = &sensitive, .tmpl = &a->tmpl};
+	struct session s CLEANUP(session_end) = {0};
+	struct entity parent;
+	struct salt_key salt;
+
+	TRY(handles_storage(c, a->storage, &parent));
+	salt = (struct salt_key){.handle = parent.handle, .public = &a->storage->public};
+	TRY(session_start(c, SESSION_HMAC, &salt, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, &s));
+	return tpm2_create(c, &parent, &s, &req, &a->key->public, &a->key->private);
+}
+
+void swtpm_key(struct conn *c, struct storage *storage, TPM2_ALG_ID type, struct key_blob *ret, struct entity *ret_auth)
+{
+	struct key_args args = {.storage = storage, .key = ret, .auth = ret_auth};
+	TPMT_PUBLIC *p = &args.tmpl.publicArea;
+	uint8_t auth[32];
+
+	*p = (TPMT_PUBLIC){.type = type, .nameAlg = TPM2_ALG_SHA256,
+			   .objectAttributes = TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
+					       TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_DECRYPT |
+					       TPMA_OBJECT_SIGN_ENCRYPT | TPMA_OBJECT_NODA};
+	if (type == TPM2_ALG_ECC)
+		p->parameters.eccDetail = (TPMS_ECC_PARMS){.symmetric.algorithm = TPM2_ALG_NULL,
+							   .scheme.scheme = TPM2_ALG_NULL,
+							   .curveID = TPM2_ECC_NIST_P256, .kdf.scheme = TPM2_ALG_NULL};
+	else
+		p->parameters.rsaDetail = (TPMS_RSA_PARMS){.symmetric.algorithm = TPM2_ALG_NULL,
+							   .scheme.scheme = TPM2_ALG_NULL, .keyBits = 2048};
+	cr_assert_eq(random_bytes(auth, sizeof auth), CKR_OK);
+	cr_assert_eq(random_bytes(ret->id, sizeof ret->id), CKR_OK);
+	*ret_auth = (struct entity){0};
+	cr_assert_eq(entity_set_auth(ret_auth, BYTES_OF(auth)), CKR_OK);
+	cr_assert_eq(conn_run(c, RC_GEN, key_body, &args), CKR_OK);
+}
