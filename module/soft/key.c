@@ -243,7 +243,7 @@ static CK_RV load_edwards(struct soft_key *k, const struct attrs *a)
 	TRY(soft_curve(a, true, &k->curve));
 	if (!attrs_get(a, k->private ? CKA_VALUE : CKA_EC_POINT, &given))
 		return CKR_TEMPLATE_INCOMPLETE;
-	k->size = k->curve->bits;
+	k->size = EDWARDS_BITS;
 	k->max_output = 2 * k->curve->order;
 	if (!k->private) {
 		if (!ec_point_unwrap(given, k->curve, &point))

@@ -14,7 +14,7 @@ const struct token_mech soft_mechs[] = {
 	RSA_ROW(CKM_RSA_PKCS_OAEP, CRYPTING),
 	RSA_ROW(CKM_RSA_X_509, SIGNING | CRYPTING),
 	{.type = CKM_ECDSA, .min = 256, .max = 521, .flags = SIGNING},
-	{.type = CKM_EDDSA, .min = 255, .max = 255, .flags = SIGNING},
+	{.type = CKM_EDDSA, .min = EDWARDS_BITS, .max = EDWARDS_BITS, .flags = SIGNING},
 	AES_ROW(CKM_AES_ECB, CRYPTING),
 	AES_ROW(CKM_AES_CBC, CRYPTING),
 	AES_ROW(CKM_AES_CBC_PAD, CRYPTING),
@@ -34,7 +34,7 @@ const struct token_mech soft_mechs[] = {
 	HMAC_ROW(CKM_SHA512_HMAC_GENERAL),
 	RSA_ROW(CKM_RSA_PKCS_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR),
 	{.type = CKM_EC_KEY_PAIR_GEN, .min = 256, .max = 521, .flags = CKF_GENERATE_KEY_PAIR},
-	{.type = CKM_EC_EDWARDS_KEY_PAIR_GEN, .min = 255, .max = 255, .flags = CKF_GENERATE_KEY_PAIR},
+	{.type = CKM_EC_EDWARDS_KEY_PAIR_GEN, .min = EDWARDS_BITS, .max = EDWARDS_BITS, .flags = CKF_GENERATE_KEY_PAIR},
 	AES_ROW(CKM_AES_KEY_GEN, CKF_GENERATE),
 	{.type = CKM_GENERIC_SECRET_KEY_GEN, .min = 1, .max = SECRET_KEY_MAX, .flags = CKF_GENERATE},
 };

@@ -1,6 +1,6 @@
 /* Operations with RSA, EC and Edwards keys.  RSA with a private key, and PKCS#1 v1.5 verification, are a raw
  * operation between the encodings of pad.c, as they are with keys in a TPM or the kernel. */
-#include <openssl/err.h>
+#include <openssl/core_names.h>
 #include <openssl/rsa.h>
 
 #include "rv.h"
@@ -82,16 +82,24 @@ static CK_RV rsa_begin(struct soft_op *op, const struct scheme *scheme)
 	return keep_scheme(op, scheme);
 }
 
-/* The code for a number that isn't below the modulus, or for a failure of libcrypto's. */
-static CK_RV raw_failed(const char *what, CK_RV too_large)
+/* Whether a block is, as a number, not below the modulus: for the code of a raw operation that failed. */
+static bool too_large(const struct soft_key *k, const uint8_t *block)
 {
-	bool large = ERR_GET_REASON(ERR_peek_last_error()) == RSA_R_DATA_TOO_LARGE_FOR_MODULUS;
+	BIGNUM *n = NULL, *v = BN_bin2bn(block, (int)k->max_output, NULL);
+	bool large = v && EVP_PKEY_get_bn_param(k->pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 && BN_cmp(v, n) >= 0;
 
-	return crypto_failed(what, large ? too_large : CKR_FUNCTION_FAILED);
+	BN_clear_free(v);
+	BN_free(n);
+	return large;
+}
+
+static CK_RV raw_failed(const char *what, const struct soft_key *k, const uint8_t *block, CK_RV if_too_large)
+{
+	return crypto_failed(what, too_large(k, block) ? if_too_large : CKR_FUNCTION_FAILED);
 }
 
 /* The raw private operation: a modulus' length of bytes to as many. */
-static CK_RV rsa_raw(struct soft_key *k, const uint8_t *in, uint8_t *out, CK_RV too_large)
+static CK_RV rsa_raw(struct soft_key *k, const uint8_t *in, uint8_t *out, CK_RV if_too_large)
 {
 	EVP_PKEY_CTX *c = soft_ctx_take(k);
 	size_t n = k->max_output;
@@ -100,7 +108,7 @@ static CK_RV rsa_raw(struct soft_key *k, const uint8_t *in, uint8_t *out, CK_RV 
 		return CKR_HOST_MEMORY;
 	if (EVP_PKEY_sign(c, out, &n, in, n) != 1) {
 		EVP_PKEY_CTX_free(c);
-		return raw_failed("RSA private operation", too_large);
+		return raw_failed("RSA private operation", k, in, if_too_large);
 	}
 	soft_ctx_give(k, c);
 	return CKR_OK;
@@ -224,10 +232,12 @@ static CK_RV rsa_encrypt(struct soft_op *op, struct bytes in, struct outbuf *out
 		TRY(rsa_pad_sign(&op->asym.scheme, op->key->size, in, block));
 		in = BYTES(block, k);
 	}
-	if (EVP_PKEY_encrypt(op->asym.ctx, out->ptr, &n, data_of(in), in.len) != 1)
-		rv = raw_failed("RSA encryption", CKR_DATA_INVALID);
-	else
+	if (EVP_PKEY_encrypt(op->asym.ctx, out->ptr, &n, data_of(in), in.len) == 1)
 		out->len = n;
+	else if (in.ptr == block)
+		rv = raw_failed("RSA encryption", op->key, block, CKR_DATA_INVALID);
+	else
+		rv = crypto_failed("RSA encryption", CKR_FUNCTION_FAILED);
 	wipe(block, sizeof block);
 	return rv;
 }

@@ -151,20 +151,39 @@ static CK_RV find_primes(struct numbers *n)
 	return found ? CKR_OK : CKR_ATTRIBUTE_VALUE_INVALID;
 }
 
+/* a b = 1 modulo `modulus` - less. */
+static bool inverse_of(struct numbers *n, enum rsa_member a, enum rsa_member b, enum rsa_member modulus, BN_ULONG less)
+{
+	BIGNUM *m = BN_CTX_get(n->ctx), *r = BN_CTX_get(n->ctx);
+
+	return r && BN_copy(m, n->v[modulus]) && BN_sub_word(m, less) &&
+	       BN_mod_mul(r, n->v[a], n->v[b], m, n->ctx) && BN_is_one(r);
+}
+
+/* Primes that were found come in no order: theirs is the one that the given members of the CRT have. */
+static void order_primes(struct numbers *n)
+{
+	bool dp = BN_is_zero(n->v[RSA_DP]) || inverse_of(n, RSA_DP, RSA_E, RSA_P, 1);
+	bool dq = BN_is_zero(n->v[RSA_DQ]) || inverse_of(n, RSA_DQ, RSA_E, RSA_Q, 1);
+	bool qinv = BN_is_zero(n->v[RSA_QINV]) || inverse_of(n, RSA_QINV, RSA_Q, RSA_P, 0);
+
+	if (!dp || !dq || !qinv)
+		BN_swap(n->v[RSA_P], n->v[RSA_Q]);
+}
+
 /* Fills in p and q: n divided by the one that is there, or both from the exponents. */
 static CK_RV complete_primes(struct numbers *n)
 {
-	BIGNUM **p = &n->v[RSA_P], **q = &n->v[RSA_Q];
-	enum rsa_member have = BN_is_zero(*p) ? RSA_Q : RSA_P;
+	bool p = !BN_is_zero(n->v[RSA_P]), q = !BN_is_zero(n->v[RSA_Q]), none = !p && !q;
 
-	if (!BN_is_zero(*p) && !BN_is_zero(*q))
+	if (p && q)
 		return CKR_OK;
-	if (BN_is_zero(n->v[have])) {
+	if (none)
 		TRY(find_primes(n));
-		have = RSA_P;
-	}
-	if (!BN_div(n->v[have == RSA_P ? RSA_Q : RSA_P], NULL, n->v[RSA_N], n->v[have], n->ctx))
+	if (!BN_div(n->v[p || none ? RSA_Q : RSA_P], NULL, n->v[RSA_N], n->v[p || none ? RSA_P : RSA_Q], n->ctx))
 		return crypto_failed("RSA primes", CKR_ATTRIBUTE_VALUE_INVALID);
+	if (none)
+		order_primes(n);
 	return CKR_OK;
 }
 

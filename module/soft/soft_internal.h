@@ -16,6 +16,7 @@
 /* Larger moduli aren't even parsed (libcrypto's own limit). */
 #define RSA_PARSE_BYTES 2048u
 #define EC_MAX_ORDER 66u
+#define EDWARDS_BITS 255u /* of the field, as CK_MECHANISM_INFO counts (PKCS#11 3.2, 6.3) */
 /* Bytes of a generic secret (what CK_MECHANISM_INFO says). */
 #define SECRET_KEY_MAX 4096u
 #define AES_BLOCK 16u

@@ -1,0 +1,286 @@
+/* module/soft/op_asym.c: RFC 6979 and RFC 8032 vectors, each scheme there and back, lengths and forgeries. */
+#include "soft_test.h"
+
+static const struct hash *const sha256 = &crypto_hashes[HASH_SHA256];
+
+static void signs_and_verifies(struct pair *p, const struct scheme *s, struct bytes in)
+{
+	struct data sig, bad;
+
+	cr_assert_eq(once(OP_SIGN, s, p->priv, in, &sig), CKR_OK);
+	cr_assert_eq(sig.len, soft_key_max_output(p->priv));
+	cr_assert_eq(once(OP_VERIFY, s, p->pub, in, &sig), CKR_OK);
+	for (size_t i = 0; i < sig.len; i += 7) {
+		bad = sig;
+		bad.b[i] ^= 1;
+		cr_assert_eq(once(OP_VERIFY, s, p->pub, in, &bad), CKR_SIGNATURE_INVALID);
+	}
+	cr_assert_eq(once(OP_VERIFY, s, p->pub, in, &sig), CKR_OK); /* a forgery leaves no trace in the key */
+}
+
+Test(asym, rsa_signatures)
+{
+	static const CK_ULONG sizes[] = {1024, 1025, 2048};
+	uint8_t digest[32] = {1, 2, 3};
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct pair p = rsa_pair(sizes[i]);
+		struct scheme pkcs = {.type = CKM_RSA_PKCS}, hashed = {.type = CKM_RSA_PKCS, .hash = sha256};
+		struct scheme raw = {.type = CKM_RSA_X_509};
+		struct scheme pss = {.type = CKM_RSA_PKCS_PSS, .hash = sha256, .mgf = sha256, .salt_len = 20};
+
+		signs_and_verifies(&p, &pkcs, BYTES_OF(digest));
+		signs_and_verifies(&p, &pkcs, NO_BYTES);
+		signs_and_verifies(&p, &hashed, BYTES_OF(digest));
+		signs_and_verifies(&p, &raw, BYTES_OF(digest));
+		signs_and_verifies(&p, &pss, BYTES_OF(digest));
+		pair_free(&p);
+	}
+}
+
+/* libcrypto's own PKCS#1 v1.5, deterministic, gives the same bytes. */
+Test(asym, rsa_pkcs1_is_libcryptos)
+{
+	struct scheme s = {.type = CKM_RSA_PKCS, .hash = sha256};
+	struct pair p = rsa_pair(1024);
+	EVP_MD_CTX *c = EVP_MD_CTX_new();
+	uint8_t digest[32], want[128];
+	size_t n = sizeof want;
+	struct data sig;
+
+	cr_assert_eq(hash_once(sha256, BYTES("text", 4), digest), CKR_OK);
+	cr_assert_eq(once(OP_SIGN, &s, p.priv, BYTES_OF(digest), &sig), CKR_OK);
+	cr_assert_eq(EVP_DigestSignInit_ex(c, NULL, "SHA256", crypto_lib(), NULL, soft_key_pkey(p.priv), NULL), 1);
+	cr_assert_eq(EVP_DigestSign(c, want, &n, (const uint8_t *)"text", 4), 1);
+	expect(DATA_BYTES(sig), BYTES(want, n));
+	EVP_MD_CTX_free(c);
+	pair_free(&p);
+}
+
+Test(asym, rsa_lengths)
+{
+	struct scheme pkcs = {.type = CKM_RSA_PKCS}, hashed = {.type = CKM_RSA_PKCS, .hash = sha256};
+	struct scheme raw = {.type = CKM_RSA_X_509}, oaep = {.type = CKM_RSA_PKCS_OAEP, .hash = sha256, .mgf = sha256};
+	struct scheme pss = {.type = CKM_RSA_PKCS_PSS, .hash = sha256, .mgf = sha256, .salt_len = 94};
+	struct pair p = rsa_pair(1024);
+	struct data in = {.len = 129}, out = {.len = 127};
+
+	memset(in.b, 0xff, sizeof in.b);
+	cr_assert_eq(once(OP_SIGN, &pkcs, p.priv, BYTES(in.b, 118), &out), CKR_DATA_LEN_RANGE);
+	cr_assert_eq(once(OP_SIGN, &hashed, p.priv, BYTES(in.b, 33), &out), CKR_DATA_LEN_RANGE);
+	cr_assert_eq(once(OP_SIGN, &raw, p.priv, BYTES(in.b, 129), &out), CKR_DATA_LEN_RANGE);
+	cr_assert_eq(once(OP_SIGN, &raw, p.priv, BYTES(in.b, 128), &out), CKR_DATA_INVALID);
+	cr_assert_eq(once(OP_SIGN, &pss, p.priv, BYTES(in.b, 32), &out), CKR_OK);
+	pss.salt_len++;
+	cr_assert_eq(once(OP_SIGN, &pss, p.priv, BYTES(in.b, 32), &out), CKR_KEY_SIZE_RANGE);
+	cr_assert_eq(once(OP_ENCRYPT, &pkcs, p.pub, BYTES(in.b, 118), &out), CKR_DATA_LEN_RANGE);
+	cr_assert_eq(once(OP_ENCRYPT, &oaep, p.pub, BYTES(in.b, 63), &out), CKR_DATA_LEN_RANGE);
+	cr_assert_eq(once(OP_ENCRYPT, &raw, p.pub, BYTES(in.b, 129), &out), CKR_DATA_LEN_RANGE);
+	cr_assert_eq(once(OP_ENCRYPT, &raw, p.pub, BYTES(in.b, 128), &out), CKR_DATA_INVALID);
+	cr_assert_eq(once(OP_DECRYPT, &pkcs, p.priv, BYTES(in.b, 127), &out), CKR_ENCRYPTED_DATA_LEN_RANGE);
+	cr_assert_eq(once(OP_DECRYPT, &pkcs, p.priv, BYTES(in.b, 128), &out), CKR_ENCRYPTED_DATA_INVALID);
+	out.len = 127;
+	cr_assert_eq(once(OP_VERIFY, &pkcs, p.pub, BYTES(in.b, 32), &out), CKR_SIGNATURE_LEN_RANGE);
+	out.len = 129;
+	cr_assert_eq(once(OP_VERIFY, &pkcs, p.pub, BYTES(in.b, 32), &out), CKR_SIGNATURE_LEN_RANGE);
+	memset(out.b, 0xff, sizeof out.b);
+	out.len = 128; /* not below the modulus */
+	cr_assert_eq(once(OP_VERIFY, &pkcs, p.pub, BYTES(in.b, 32), &out), CKR_SIGNATURE_INVALID);
+	oaep.hash = &crypto_hashes[HASH_SHA512];
+	cr_assert_eq(once(OP_DECRYPT, &oaep, p.priv, BYTES(in.b, 128), &out), CKR_KEY_SIZE_RANGE);
+	pair_free(&p);
+}
+
+Test(asym, rsa_encryption)
+{
+	struct scheme schemes[] = {
+		{.type = CKM_RSA_PKCS},
+		{.type = CKM_RSA_PKCS_OAEP, .hash = sha256, .mgf = &crypto_hashes[HASH_SHA1], .label = BYTES("L", 1)},
+	};
+	static const size_t most[] = {117, 62};
+	struct pair p = rsa_pair(1024);
+	struct data ct, plain;
+	uint8_t text[117];
+
+	memset(text, 0xa5, sizeof text);
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+		for (size_t len = 0; len <= most[i]; len += MIN(most[i], (size_t)31)) {
+			cr_assert_eq(once(OP_ENCRYPT, &schemes[i], p.pub, BYTES(text, len), &ct), CKR_OK);
+			cr_assert_eq(ct.len, 128);
+			cr_assert_eq(once(OP_DECRYPT, &schemes[i], p.priv, DATA_BYTES(ct), &plain), CKR_OK);
+			expect(DATA_BYTES(plain), BYTES(text, len));
+		}
+		cr_assert_eq(once(OP_ENCRYPT, &schemes[i], p.pub, BYTES(text, most[i]), &ct), CKR_OK);
+		cr_assert_eq(once(OP_DECRYPT, &schemes[i], p.priv, DATA_BYTES(ct), &plain), CKR_OK);
+		cr_assert_eq(plain.len, most[i]);
+	}
+	pair_free(&p);
+}
+
+Test(asym, rsa_raw_there_and_back)
+{
+	struct scheme s = {.type = CKM_RSA_X_509};
+	struct pair p = rsa_pair(1024);
+	uint8_t want[128] = {[127] = 5};
+	struct data ct, plain;
+
+	cr_assert_eq(once(OP_ENCRYPT, &s, p.pub, BYTES(want + 127, 1), &ct), CKR_OK);
+	cr_assert_eq(once(OP_DECRYPT, &s, p.priv, DATA_BYTES(ct), &plain), CKR_OK);
+	expect(DATA_BYTES(plain), BYTES_OF(want));
+	pair_free(&p);
+}
+
+/* No answer tells the padding: bad ciphertexts decrypt to something, and always to the same. */
+Test(asym, rsa_pkcs1_decryption_never_fails_for_padding)
+{
+	struct scheme s = {.type = CKM_RSA_PKCS}, raw = {.type = CKM_RSA_X_509};
+	struct pair p = rsa_pair(1024);
+	uint8_t block[128] = {0, 1, 0xff};
+	struct soft_key *again = key_of(p.priv_attrs);
+	struct data ct, one, two;
+
+	for (uint8_t i = 0; i < 20; i++) {
+		block[20] = i;
+		cr_assert_eq(once(OP_ENCRYPT, &raw, p.pub, BYTES_OF(block), &ct), CKR_OK);
+		cr_assert_eq(once(OP_DECRYPT, &s, p.priv, DATA_BYTES(ct), &one), CKR_OK);
+		cr_assert_eq(once(OP_DECRYPT, &s, again, DATA_BYTES(ct), &two), CKR_OK);
+		cr_assert_leq(one.len, 117);
+		expect(DATA_BYTES(one), DATA_BYTES(two));
+	}
+	soft_key_unref(again);
+	pair_free(&p);
+}
+
+#define RFC6979_X "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6"
+#define RFC6979_Y "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299"
+
+static struct soft_key *rfc6979_public(void)
+{
+	struct attrs *a = attrs_of(CKO_PUBLIC_KEY, CKK_EC);
+	struct data point = hex("044104" RFC6979_X RFC6979_Y);
+	struct soft_key *k;
+
+	set_attr(a, CKA_EC_PARAMS, der_curves[CURVE_P256].oid);
+	set_attr(a, CKA_EC_POINT, DATA_BYTES(point));
+	k = key_of(a);
+	attrs_free(a);
+	return k;
+}
+
+Test(asym, ecdsa_of_rfc6979) /* A.2.5: SHA-256, and SHA-512 whose left half counts */
+{
+	struct soft_key *k = rfc6979_public();
+	struct scheme s = {.type = CKM_ECDSA};
+	struct data sig = hex("efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716"
+			      "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8");
+	uint8_t digest[64];
+
+	cr_assert_eq(hash_once(sha256, BYTES("sample", 6), digest), CKR_OK);
+	cr_assert_eq(once(OP_VERIFY, &s, k, BYTES(digest, 32), &sig), CKR_OK);
+	cr_assert_eq(once(OP_VERIFY, &s, k, BYTES(digest, 31), &sig), CKR_SIGNATURE_INVALID);
+	sig = hex("8496a60b5e9b47c825488827e0495b0e3fa109ec4568fd3f8d1097678eb97f00"
+		  "2362ab1adbe2b8adf9cb9edab740ea6049c028114f2460f96554f61fae3302fe");
+	cr_assert_eq(hash_once(&crypto_hashes[HASH_SHA512], BYTES("sample", 6), digest), CKR_OK);
+	cr_assert_eq(once(OP_VERIFY, &s, k, BYTES(digest, 64), &sig), CKR_OK);
+	cr_assert_eq(once(OP_VERIFY, &s, k, BYTES(digest, 32), &sig), CKR_OK);
+	soft_key_unref(k);
+}
+
+Test(asym, ecdsa_on_every_curve)
+{
+	struct scheme s = {.type = CKM_ECDSA};
+	uint8_t digest[64] = {9, 8, 7};
+
+	for (int c = CURVE_P256; c <= CURVE_P521; c++) {
+		struct pair p = curve_pair((enum curve_id)c);
+
+		for (size_t len = 1; len <= sizeof digest; len += 21)
+			signs_and_verifies(&p, &s, BYTES(digest, len));
+		pair_free(&p);
+	}
+}
+
+/* Halves with a leading zero may be sent shorter; other lengths are refused before any arithmetic. */
+Test(asym, ecdsa_signature_lengths)
+{
+	struct pair p = curve_pair(CURVE_P256);
+	struct scheme s = {.type = CKM_ECDSA};
+	struct data sig = {.len = 0};
+	uint8_t digest[32] = {0};
+	unsigned tries = 0;
+
+	do { /* one in 256 */
+		digest[0] = (uint8_t)tries;
+		cr_assert_eq(once(OP_SIGN, &s, p.priv, BYTES_OF(digest), &sig), CKR_OK);
+	} while ((sig.b[0] != 0 || sig.b[32] & 0x80) && sig.b[32] != 0 && ++tries < 20000);
+	if (sig.b[0] == 0 && sig.b[32] == 0) {
+		memmove(sig.b, sig.b + 1, 31);
+		memmove(sig.b + 31, sig.b + 33, 31);
+		sig.len = 62;
+	}
+	cr_assert_eq(once(OP_VERIFY, &s, p.pub, BYTES_OF(digest), &sig), CKR_OK);
+	memmove(sig.b + 33, sig.b + sig.len / 2, sig.len / 2);
+	for (size_t len = 0; len <= 66; len++) {
+		CK_RV rv;
+
+		sig.len = len;
+		rv = once(OP_VERIFY, &s, p.pub, BYTES_OF(digest), &sig);
+		if (len == 0 || len % 2 || len > 64)
+			cr_assert_eq(rv, CKR_SIGNATURE_LEN_RANGE);
+		else
+			cr_assert_neq(rv, CKR_SIGNATURE_LEN_RANGE);
+	}
+	memset(sig.b, 0, 64);
+	sig.len = 64;
+	cr_assert_eq(once(OP_VERIFY, &s, p.pub, BYTES_OF(digest), &sig), CKR_SIGNATURE_INVALID);
+	pair_free(&p);
+}
+
+Test(asym, ed25519_of_rfc8032) /* 7.1, test 1 */
+{
+	struct data secret = hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+	struct data point = hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+	struct data want = hex("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555"
+			       "fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b");
+	struct attrs *priv = attrs_of(CKO_PRIVATE_KEY, CKK_EC_EDWARDS), *pub = attrs_of(CKO_PUBLIC_KEY, CKK_EC_EDWARDS);
+	struct scheme s = {.type = CKM_EDDSA};
+	struct pair p = {.priv_attrs = priv, .pub_attrs = pub};
+	struct data sig;
+
+	set_attr(priv, CKA_EC_PARAMS, der_curves[CURVE_ED25519].oid);
+	set_attr(priv, CKA_VALUE, DATA_BYTES(secret));
+	set_attr(pub, CKA_EC_PARAMS, der_curves[CURVE_ED25519].oid);
+	set_attr(pub, CKA_EC_POINT, DATA_BYTES(point));
+	p.priv = key_of(priv);
+	p.pub = key_of(pub);
+	cr_assert_eq(once(OP_SIGN, &s, p.priv, NO_BYTES, &sig), CKR_OK);
+	expect(DATA_BYTES(sig), DATA_BYTES(want));
+	signs_and_verifies(&p, &s, BYTES("abc", 3));
+	sig.len = 63;
+	cr_assert_eq(once(OP_VERIFY, &s, p.pub, NO_BYTES, &sig), CKR_SIGNATURE_LEN_RANGE);
+	pair_free(&p);
+}
+
+Test(asym, wrong_key_for_the_mechanism)
+{
+	static const uint8_t small[64] = {[0] = 0xc1, [63] = 1};
+	struct scheme ecdsa = {.type = CKM_ECDSA}, rsa = {.type = CKM_RSA_PKCS}, none = {.type = CKM_DES3_CBC};
+	struct attrs *a = attrs_of(CKO_PUBLIC_KEY, CKK_RSA);
+	struct pair p = curve_pair(CURVE_P256);
+	struct data out = {.len = 64};
+	struct soft_key *k;
+
+	cr_assert_eq(once(OP_SIGN, &rsa, p.priv, NO_BYTES, &out), CKR_KEY_TYPE_INCONSISTENT);
+	cr_assert_eq(once(OP_SIGN, &ecdsa, p.pub, NO_BYTES, &out), CKR_KEY_TYPE_INCONSISTENT);
+	cr_assert_eq(once(OP_VERIFY, &ecdsa, p.priv, NO_BYTES, &out), CKR_KEY_TYPE_INCONSISTENT);
+	cr_assert_eq(once(OP_ENCRYPT, &ecdsa, p.pub, NO_BYTES, &out), CKR_MECHANISM_INVALID);
+	cr_assert_eq(once(OP_SIGN, &none, p.priv, NO_BYTES, &out), CKR_MECHANISM_INVALID);
+	set_attr(a, CKA_MODULUS, BYTES_OF(small));
+	set_attr(a, CKA_PUBLIC_EXPONENT, BYTES("\3", 1));
+	k = key_of(a);
+	cr_assert_eq(soft_key_size(k), 512);
+	cr_assert_eq(once(OP_VERIFY, &rsa, k, NO_BYTES, &out), CKR_KEY_SIZE_RANGE);
+	soft_key_unref(k);
+	attrs_free(a);
+	pair_free(&p);
+}
