@@ -80,8 +80,8 @@ static bool parse_description(char *text, struct key_info *ret)
 		*field[i]++ = '\0';
 	}
 	ret->perm = (key_perm_t)strtoul(field[3], NULL, 16);
-	snprintf(ret->type, sizeof ret->type, "%s", field[0]);
-	snprintf(ret->name, sizeof ret->name, "%s", field[4]);
+	snprintf(ret->type, sizeof ret->type, "%.*s", (int)sizeof ret->type - 1, field[0]);
+	snprintf(ret->name, sizeof ret->name, "%.*s", (int)sizeof ret->name - 1, field[4]);
 	return true;
 }
 

@@ -161,18 +161,24 @@ CK_RV state_refresh(struct kr_token *t)
 
 /* ---- attaching ---- */
 
-/* EACCES is what a thread with another session keyring gets; but also what everybody gets who possessed the ring,
- * from its unlinking until it is collected.  Only a thread that sees our anchor can tell the two apart. */
+/* Whether the ring is no longer linked in its anchor.  A thread with another session keyring can't tell. */
+static bool unanchored(const struct kr_token *t)
+{
+	struct serials s CLEANUP(serials_done) = {0};
+	int err = ring_list(t->anchor_ring, &s);
+
+	if (err == EKEYEXPIRED && t->anchor.kind == ANCHOR_PERSISTENT) {
+		anchor_refresh(&t->anchor); /* asking for it revives it, keys and all */
+		err = ring_list(t->anchor_ring, &s);
+	}
+	return err == 0 ? !serials_have(&s, t->store.ring) : err != EACCES && kr_gone(err);
+}
+
+/* EACCES is what a thread gets that doesn't possess the ring; but also what everybody gets who did, from its unlinking
+ * until it is collected.  And a ring may be kept alive by a link elsewhere. */
 bool state_gone(const struct kr_token *t, int err)
 {
-	struct anchor_view v;
-
-	if (err != EACCES)
-		return kr_gone(err) || err == ENOTDIR;
-	v = anchor_look(&t->anchor);
-	if (v.anchor == 0)
-		return v.err == EKEYREVOKED || v.err == EKEYEXPIRED;
-	return v.anchor == t->anchor_ring && (v.err == ENOKEY || (v.err == 0 && v.ring != t->store.ring));
+	return err == 0 || err == EACCES ? unanchored(t) : kr_gone(err) || err == ENOTDIR;
 }
 
 CK_RV state_attach(struct kr_token *t)
@@ -190,24 +196,6 @@ CK_RV state_attach(struct kr_token *t)
 	return adopt(t, v.ring);
 }
 
-CK_RV state_check(struct kr_token *t)
-{
-	size_t n;
-	int err = t->store.ring == 0 ? 0 : key_length(t->store.ring, &n);
-
-	if (err != 0 && state_gone(t, err)) {
-		state_detach(t);
-		t->was_removed = true;
-	}
-	return state_attach(t);
-}
-
-CK_RV state_need(struct kr_token *t)
-{
-	TRY(state_attach(t));
-	return t->store.ring == 0 ? CKR_TOKEN_NOT_RECOGNIZED : CKR_OK;
-}
-
 void state_detach(struct kr_token *t)
 {
 	forget_secret(t);
@@ -218,6 +206,30 @@ void state_detach(struct kr_token *t)
 	serials_done(&t->seen);
 }
 
+CK_RV state_removed(struct kr_token *t, int err)
+{
+	log_info("%s: the ring %d has gone: the token counts as removed", t->anchor.name, (int)t->store.ring);
+	fault_note(err == 0 ? ENOKEY : (uint32_t)err);
+	state_detach(t);
+	return CKR_DEVICE_REMOVED;
+}
+
+CK_RV state_check(struct kr_token *t)
+{
+	size_t n;
+	int err = t->store.ring == 0 ? 0 : key_length(t->store.ring, &n);
+
+	if (t->store.ring != 0 && state_gone(t, err))
+		t->was_removed = state_removed(t, err) == CKR_DEVICE_REMOVED;
+	return state_attach(t);
+}
+
+CK_RV state_need(struct kr_token *t)
+{
+	TRY(state_attach(t));
+	return t->store.ring == 0 ? CKR_TOKEN_NOT_RECOGNIZED : CKR_OK;
+}
+
 CK_RV state_failed(struct kr_token *t, enum kr_context context, int err, const char *what)
 {
 	struct serials s CLEANUP(serials_done) = {0};
@@ -226,14 +238,9 @@ CK_RV state_failed(struct kr_token *t, enum kr_context context, int err, const c
 	if (!kr_gone(err) && err != ENOTDIR)
 		return kr_error(context, err, what);
 	ring_err = ring_list(t->store.ring, &s);
-	if (ring_err == 0)
-		return kr_error(context, err, what);
 	if (!state_gone(t, ring_err))
-		return kr_error(KR_RING, ring_err, what);
-	log_info("%s: the ring %d has gone: the token counts as removed", t->anchor.name, (int)t->store.ring);
-	fault_note((uint32_t)ring_err);
-	state_detach(t);
-	return CKR_DEVICE_REMOVED;
+		return ring_err == 0 ? kr_error(context, err, what) : kr_error(KR_RING, ring_err, what);
+	return state_removed(t, ring_err);
 }
 
 CK_RV state_lock(struct kr_token *t)

@@ -64,8 +64,11 @@ void state_settle(struct kr_token *t, key_serial_t ring);
 CK_RV state_check(struct kr_token *t) MUST_CHECK;
 /* Forgets the ring and all that came from it, as the front does when it gets CKR_DEVICE_REMOVED. */
 void state_detach(struct kr_token *t);
-/* Whether an errno of a call on the ring means that the ring is gone, not that this thread doesn't possess it. */
+/* Whether the ring is gone, given the errno (or 0) of a call that read it: revoked, collected, or no longer linked in
+ * its anchor.  A thread that merely doesn't possess it gets false. */
 bool state_gone(const struct kr_token *t, int err);
+/* Detaches and returns CKR_DEVICE_REMOVED. */
+CK_RV state_removed(struct kr_token *t, int err) MUST_CHECK;
 /* What a failed call on the ring (context KR_RING or KR_CHANGE) means: detaches if the ring has gone. */
 CK_RV state_failed(struct kr_token *t, enum kr_context context, int err, const char *what);
 

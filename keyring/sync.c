@@ -1,6 +1,7 @@
-/* One listing of the ring's serial numbers says whether anything changed: every change is a new key (R7, R13).  What is
- * new is read; what is no longer listed is dropped.  A key that can't be read although it was listed may have been
- * displaced in between, so the ring is listed again before that is believed. */
+/* One listing of the anchor says whether the ring is still there, one of the ring whether anything changed: every change
+ * is a new key with a new serial number (R7, R13).  What is new is read; what is no longer listed is dropped.  A key
+ * that can't be read although it was listed may have been displaced in between, so the ring is listed again before
+ * that is believed. */
 #include "sync.h"
 
 #include <errno.h>
@@ -196,13 +197,15 @@ static CK_RV round_of(struct kr_token *t, struct serials *last, bool *again, con
 	CK_RV rv;
 
 	*again = false;
-	if (err == EACCES && !state_gone(t, err)) {
+	if ((err == 0 || kr_gone(err) || err == ENOTDIR) && state_gone(t, err))
+		return state_removed(t, err);
+	if (err == EACCES) {
 		log_debug("%s: this thread doesn't possess ring %d: it sees what was known", t->anchor.name,
 			  (int)t->store.ring);
 		return CKR_OK;
 	}
 	if (err != 0)
-		return state_failed(t, KR_RING, err, "listing the token's keyring");
+		return kr_error(KR_RING, err, "listing the token's keyring");
 	if (serials_equal(&now, &t->seen) && !t->retell)
 		return CKR_OK;
 	for (size_t i = 0; i < t->known.n; i++)
