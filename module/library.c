@@ -1,6 +1,6 @@
 /* The library's life.
  *
- * One word, the gate, says whether the library is open and how many calls are in it.  It stands in a page of its own
+ * One word, the gate's state, says whether the library is open and how many calls are in it.  It stands in a page of its own
  * that the kernel empties in a forked child, which so starts uninitialized without being told; where the kernel can't
  * do that (before Linux 4.14), a handler of pthread_atfork() closes it.  Waiting is done on the gate with futex(2): no
  * mutex of the system's (the application may have brought its own), and no descriptor that somebody could close. */
@@ -12,31 +12,36 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "crypto.h"
 #include "library.h"
 #include "log.h"
 
-/* 0: not initialized.  Only an open gate is counted up. */
+struct gate {
+	_Atomic uint32_t state;
+	/* Changes when C_Finalize begins.  A word of its own, since the state changes with every call. */
+	_Atomic uint32_t closings;
+};
+
+/* The gate's state.  0: not initialized.  Only an open gate is counted up. */
 #define GATE_OPEN 0x80000000u
 #define GATE_STARTING 0x40000000u
 #define GATE_CLOSING 0x20000000u
 #define GATE_CALLS 0x1fffffffu
 
 /* Never unmapped: a thread may come to look at any time. */
-static _Atomic(_Atomic uint32_t *) gate_page;
+static struct gate *_Atomic gate_page;
 static struct library *library;
 
 static void close_gate_in_child(void)
 {
-	_Atomic uint32_t *gate = atomic_load(&gate_page);
+	struct gate *gate = atomic_load(&gate_page);
 
 	if (gate)
-		atomic_store(gate, 0);
+		atomic_store(&gate->state, 0);
 }
 
-static CK_RV make_gate(_Atomic uint32_t **ret)
+static CK_RV make_gate(struct gate **ret)
 {
-	_Atomic uint32_t *none = NULL, *gate = atomic_load(&gate_page);
+	struct gate *none = NULL, *gate = atomic_load(&gate_page);
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	void *page;
 
@@ -47,7 +52,7 @@ static CK_RV make_gate(_Atomic uint32_t **ret)
 	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED)
 		return CKR_HOST_MEMORY;
-	if (!atomic_compare_exchange_strong(&gate_page, &none, (_Atomic uint32_t *)page)) {
+	if (!atomic_compare_exchange_strong(&gate_page, &none, (struct gate *)page)) {
 		(void)munmap(page, size);
 		*ret = none;
 		return CKR_OK;
@@ -58,49 +63,50 @@ static CK_RV make_gate(_Atomic uint32_t **ret)
 	return CKR_OK;
 }
 
-static void gate_wait(_Atomic uint32_t *gate, uint32_t seen, const struct timespec *timeout)
+static void word_wait(_Atomic uint32_t *word, uint32_t seen, const struct timespec *timeout)
 {
-	(void)syscall(SYS_futex, gate, FUTEX_WAIT_PRIVATE, seen, timeout, NULL, 0);
+	(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout, NULL, 0);
 }
 
-static void gate_wake(_Atomic uint32_t *gate)
+static void word_wake(_Atomic uint32_t *word)
 {
-	(void)syscall(SYS_futex, gate, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+	(void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
 struct library *library_enter(void)
 {
-	_Atomic uint32_t *gate = atomic_load_explicit(&gate_page, memory_order_acquire);
+	struct gate *gate = atomic_load_explicit(&gate_page, memory_order_acquire);
 	uint32_t v;
 
 	if (!gate)
 		return NULL;
-	v = atomic_load_explicit(gate, memory_order_relaxed);
+	v = atomic_load_explicit(&gate->state, memory_order_relaxed);
 	do
 		if (!(v & GATE_OPEN))
 			return NULL;
-	while (!atomic_compare_exchange_weak_explicit(gate, &v, v + 1, memory_order_acquire, memory_order_relaxed));
+	while (!atomic_compare_exchange_weak_explicit(&gate->state, &v, v + 1, memory_order_acquire,
+						      memory_order_relaxed));
 	return library;
 }
 
 void library_leave(void)
 {
-	_Atomic uint32_t *gate = atomic_load_explicit(&gate_page, memory_order_relaxed);
+	struct gate *gate = atomic_load_explicit(&gate_page, memory_order_relaxed);
 
 	/* The last one out wakes C_Finalize; the gate's page outlives the library, so this is safe at any time. */
-	if (atomic_fetch_sub_explicit(gate, 1, memory_order_release) == (GATE_CLOSING | 1))
-		gate_wake(gate);
+	if (atomic_fetch_sub_explicit(&gate->state, 1, memory_order_release) == (GATE_CLOSING | 1))
+		word_wake(&gate->state);
 }
 
 bool library_wait_finalizing(unsigned milliseconds)
 {
 	const struct timespec timeout = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000L};
-	_Atomic uint32_t *gate = atomic_load(&gate_page);
-	uint32_t v = atomic_load(gate);
+	struct gate *gate = atomic_load(&gate_page);
+	uint32_t seen = atomic_load(&gate->closings);
 
-	if (v & GATE_OPEN)
-		gate_wait(gate, v, &timeout);
-	return !(atomic_load(gate) & GATE_OPEN);
+	if (atomic_load(&gate->state) & GATE_OPEN)
+		word_wait(&gate->closings, seen, &timeout);
+	return !(atomic_load(&gate->state) & GATE_OPEN);
 }
 
 static CK_RV check_mutex_args(const CK_C_INITIALIZE_ARGS *args)
@@ -115,14 +121,14 @@ static CK_RV check_mutex_args(const CK_C_INITIALIZE_ARGS *args)
 
 /* Takes the gate from "not initialized" to "starting", or says why not.  Whoever comes while another thread starts
  * the library waits for the outcome: "already initialized" must mean that it can be used. */
-static CK_RV gate_start(_Atomic uint32_t *gate)
+static CK_RV gate_start(struct gate *gate)
 {
 	uint32_t v = 0;
 
-	while (!atomic_compare_exchange_strong(gate, &v, GATE_STARTING)) {
+	while (!atomic_compare_exchange_strong(&gate->state, &v, GATE_STARTING)) {
 		if (v != GATE_STARTING)
 			return CKR_CRYPTOKI_ALREADY_INITIALIZED;
-		gate_wait(gate, v, NULL);
+		word_wait(&gate->state, v, NULL);
 		v = 0;
 	}
 	return CKR_OK;
@@ -181,43 +187,45 @@ static CK_RV start(const CK_C_INITIALIZE_ARGS *args)
 
 CK_RV library_initialize(const CK_C_INITIALIZE_ARGS *args)
 {
-	_Atomic uint32_t *gate;
+	struct gate *gate;
 	CK_RV rv;
 
 	TRY(check_mutex_args(args));
 	TRY(make_gate(&gate));
 	TRY(gate_start(gate));
 	rv = start(args);
-	atomic_store(gate, rv == CKR_OK ? GATE_OPEN : 0);
-	gate_wake(gate);
+	atomic_store(&gate->state, rv == CKR_OK ? GATE_OPEN : 0);
+	word_wake(&gate->state);
 	return rv;
 }
 
 /* Closes the gate for new calls and waits until the last one is out. */
-static CK_RV gate_close(_Atomic uint32_t *gate)
+static CK_RV gate_close(struct gate *gate)
 {
-	uint32_t v = atomic_load(gate);
+	uint32_t v = atomic_load(&gate->state);
 
 	do
 		if (!(v & GATE_OPEN))
 			return CKR_CRYPTOKI_NOT_INITIALIZED;
-	while (!atomic_compare_exchange_weak(gate, &v, (v & GATE_CALLS) | GATE_CLOSING));
-	gate_wake(gate);
-	while ((v = atomic_load(gate)) & GATE_CALLS)
-		gate_wait(gate, v, NULL);
+	while (!atomic_compare_exchange_weak(&gate->state, &v, (v & GATE_CALLS) | GATE_CLOSING));
+	atomic_fetch_add(&gate->closings, 1);
+	word_wake(&gate->closings);
+	while ((v = atomic_load(&gate->state)) & GATE_CALLS)
+		word_wait(&gate->state, v, NULL);
 	return CKR_OK;
 }
 
+/* libcrypto's context stays for the next C_Initialize (crypto_shutdown() isn't called): a thread that has used it goes
+ * back to it when it exits, to free its random generator, and such threads may outlive C_Finalize (tried: a crash). */
 CK_RV library_finalize(void)
 {
-	_Atomic uint32_t *gate = atomic_load(&gate_page);
+	struct gate *gate = atomic_load(&gate_page);
 
 	if (!gate)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	TRY(gate_close(gate));
 	library_free(TAKE(library));
-	crypto_shutdown();
 	log_close();
-	atomic_store(gate, 0);
+	atomic_store(&gate->state, 0);
 	return CKR_OK;
 }

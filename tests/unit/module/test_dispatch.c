@@ -73,13 +73,14 @@ Test(dispatch, uninitialized_token)
 
 Test(dispatch, a_removed_token_ends_its_sessions)
 {
+	CK_UTF8CHAR label[33] = "removable                       ";
 	CK_ATTRIBUTE none[1];
 	CK_SESSION_HANDLE s;
 	CK_SLOT_ID slot = 9;
 
 	front_insert();
 	EXPECT(CKR_OK, C_Initialize(NULL));
-	EXPECT(CKR_OK, C_InitToken(1, (CK_UTF8CHAR *)front_dir, 6, (CK_UTF8CHAR *)front_dir));
+	EXPECT(CKR_OK, C_InitToken(1, label, 6, label));
 	EXPECT(CKR_OK, C_OpenSession(1, RO, NULL, NULL, &s));
 	EXPECT(CKR_NO_EVENT, C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL));
 	front_withdraw();

@@ -191,6 +191,33 @@ Test(library, an_event_ends_the_wait)
 	(void)pthread_join(t, NULL);
 }
 
+static void *random_user(void *arg)
+{
+	CK_BYTE out[16];
+
+	EXPECT(CKR_OK, C_GenerateRandom(*(CK_SESSION_HANDLE *)arg, out, sizeof out));
+	inside = true;
+	while (!may_go)
+		(void)usleep(1000);
+	return NULL;
+}
+
+/* Its exit takes it back to libcrypto. */
+Test(library, a_thread_that_outlives_finalize)
+{
+	CK_SESSION_HANDLE s;
+	pthread_t t;
+
+	front_token();
+	s = front_session(RO);
+	cr_assert_eq(pthread_create(&t, NULL, random_user, &s), 0);
+	while (!inside)
+		(void)usleep(1000);
+	EXPECT(CKR_OK, C_Finalize(NULL));
+	may_go = true;
+	(void)pthread_join(t, NULL);
+}
+
 /* 0 if all is as it should be in a new application. */
 static int child(CK_SESSION_HANDLE inherited)
 {
