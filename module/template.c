@@ -465,7 +465,9 @@ bool template_readable(const struct attrs *object, CK_ATTRIBUTE_TYPE type)
 {
 	const struct policy *policy = policy_of(object);
 	const struct policy_row *row = policy ? policy_row(policy, type) : NULL;
-	bool secret = row ? (row->flags & ROW_SECRET) != 0 : policy_attribute_secret(type);
+	/* A value that its class has no row for, but another class keeps secret, isn't shown either. */
+	bool stray = !row && attrs_has(object, type) && policy_attribute_secret(type);
+	bool secret = stray || (row && (row->flags & ROW_SECRET));
 
 	/* An object that doesn't say is taken for the stricter. */
 	return !secret ||

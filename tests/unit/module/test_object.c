@@ -190,6 +190,17 @@ Test(object, a_search_is_no_oracle)
 	cr_expect_eq(count(s, LIST(TEXT(CKA_VENDOR_DEFINED, "x"))), 0);
 }
 
+Test(object, what_a_class_lacks_is_no_secret)
+{
+	CK_SESSION_HANDLE s = user_session();
+	CK_OBJECT_HANDLE o = data(s, false, false, "x"), key = hmac(s, false, true);
+	CK_ATTRIBUTE a = {CKA_PRIVATE_EXPONENT, NULL, 0};
+
+	EXPECT(CKR_ATTRIBUTE_TYPE_INVALID, C_GetAttributeValue(s, o, &a, 1));
+	EXPECT(CKR_ATTRIBUTE_TYPE_INVALID, C_GetAttributeValue(s, key, &a, 1));
+	cr_expect_eq(a.ulValueLen, CK_UNAVAILABLE_INFORMATION);
+}
+
 Test(object, reading_goes_through_every_entry)
 {
 	CK_SESSION_HANDLE s = user_session();

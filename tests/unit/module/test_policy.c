@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "policy.h"
+#include "record.h"
 
 #define FOR_EACH_POLICY(p) for (size_t p##_i = 0; ((p) = policy_at(p##_i)); p##_i++)
 #define FOR_EACH_ROW(p, r) for (size_t r##_i = 0; ((r) = policy_row_at(p, r##_i)); r##_i++)
@@ -151,6 +152,17 @@ Test(policy, secrets_are_in_secret_classes_only)
 	cr_assert(policy_attribute_secret(CKA_VALUE));
 	cr_assert(policy_attribute_secret(CKA_PRIVATE_EXPONENT));
 	cr_assert(!policy_attribute_secret(CKA_MODULUS));
+}
+
+/* base/record.c can't see the rows, so it has a list of its own. */
+Test(policy, what_is_secret_is_stored_sealed)
+{
+	const struct policy *p;
+	const struct policy_row *r;
+
+	FOR_EACH_POLICY(p)
+	FOR_EACH_ROW(p, r)
+	cr_expect(!(r->flags & ROW_SECRET) || record_seals(p->class, r->type), "0x%lx", r->type);
 }
 
 Test(policy, particular_rows_win)

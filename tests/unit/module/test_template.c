@@ -25,9 +25,8 @@ static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 /* What a private EC key, a secret key, a certificate need at least. */
 #define EC_PRIVATE                                                                                                     \
 	NUMBER(CKA_CLASS, CKO_PRIVATE_KEY), NUMBER(CKA_KEY_TYPE, CKK_EC), TEXT(CKA_EC_PARAMS, "p"), TEXT(CKA_VALUE, "v")
-#define AES NUMBER(CKA_CLASS, CKO_SECRET_KEY), NUMBER(CKA_KEY_TYPE, CKK_AES), TEXT(CKA_VALUE, "0123456789abcdef")
-#define CERTIFICATE                                                                                                    \
-	NUMBER(CKA_CLASS, CKO_CERTIFICATE), NUMBER(CKA_CERTIFICATE_TYPE, CKC_X_509), TEXT(CKA_SUBJECT, "s")
+#define AES         NUMBER(CKA_CLASS, CKO_SECRET_KEY), NUMBER(CKA_KEY_TYPE, CKK_AES), TEXT(CKA_VALUE, "0123456789abcdef")
+#define CERTIFICATE NUMBER(CKA_CLASS, CKO_CERTIFICATE), NUMBER(CKA_CERTIFICATE_TYPE, CKC_X_509), TEXT(CKA_SUBJECT, "s")
 
 /* ---- a session without a library ---- */
 
@@ -280,6 +279,56 @@ Test(template, what_the_mechanism_says_may_be_repeated_not_denied)
 	expect_eq(generate(CKO_PRIVATE_KEY, CKK_EC, LIST(TEXT(CKA_EC_PARAMS, "p")), NULL), CKR_ATTRIBUTE_READ_ONLY);
 }
 
+/* ---- whatever comes ---- */
+
+static bool template_code(CK_RV rv)
+{
+	static const CK_RV codes[] = {CKR_OK,
+				      CKR_ATTRIBUTE_READ_ONLY,
+				      CKR_ATTRIBUTE_TYPE_INVALID,
+				      CKR_ATTRIBUTE_VALUE_INVALID,
+				      CKR_TEMPLATE_INCOMPLETE,
+				      CKR_TEMPLATE_INCONSISTENT,
+				      CKR_USER_NOT_LOGGED_IN};
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (codes[i] == rv)
+			return true;
+	return false;
+}
+
+/* One attribute of any type, of every length up to a CK_ULONG and one more, to an existing object and to new ones. */
+static void try_any(struct attrs *object, CK_ATTRIBUTE_TYPE type, uint8_t fill)
+{
+	uint8_t value[sizeof(CK_ATTRIBUTE) + 1];
+
+	memset(value, fill, sizeof value);
+	for (CK_ULONG len = 0; len <= sizeof value; len++) {
+		CK_ATTRIBUTE t[] = {
+			{type, value, len}, NUMBER(CKA_CLASS, CKO_SECRET_KEY), NUMBER(CKA_KEY_TYPE, CKK_AES)};
+		size_t n = type == CKA_CLASS || type == CKA_KEY_TYPE ? 1 : 3;
+
+		cr_expect(template_code(create(t, n, NULL)), "0x%lx", type);
+		cr_expect(template_code(generate(CKO_SECRET_KEY, CKK_AES, t, 1, NULL)), "0x%lx", type);
+		cr_expect(template_code(copy(object, t, 1, NULL)), "0x%lx", type);
+		cr_expect(template_code(change(object, t, 1, NULL)), "0x%lx", type);
+	}
+}
+
+Test(template, any_attribute_with_any_value_gets_an_answer)
+{
+	struct attrs *key CLEANUP(attrs_cleanup) = NULL;
+
+	expect_eq(create(LIST(AES), &key), CKR_OK);
+	for (CK_ATTRIBUTE_TYPE low = 0; low < 0x640; low++) {
+		try_any(key, low, 1);
+		try_any(key, CKF_ARRAY_ATTRIBUTE | low, 0);
+		try_any(key, low, 0xff);
+	}
+	try_any(key, CKA_SIGNET_PLACE, 1);
+	try_any(key, CK_UNAVAILABLE_INFORMATION, 1);
+}
+
 /* ---- defaults and what the module sets ---- */
 
 Test(template, data_defaults)
@@ -518,13 +567,18 @@ ParameterizedTest(struct reading *r, template, secrets_are_read_by_the_rule)
 
 Test(template, what_says_nothing_is_taken_for_secret)
 {
-	struct attrs *a CLEANUP(attrs_cleanup) = attrs_new();
+	struct attrs *a CLEANUP(attrs_cleanup) = import(LIST(TEXT(CKA_VALUE, "v"), TEXT(CKA_LABEL, "l")));
 
 	cr_expect(!template_readable(a, CKA_VALUE));
 	cr_expect(template_readable(a, CKA_LABEL));
+	cr_expect(template_readable(a, CKA_PRIVATE_EXPONENT)); /* it isn't there: CKR_ATTRIBUTE_TYPE_INVALID */
 	cr_assert_eq(attrs_set_ulong(a, CKA_CLASS, CKO_DATA), CKR_OK);
 	cr_expect(template_readable(a, CKA_VALUE));
 	cr_assert_eq(attrs_set_ulong(a, CKA_CLASS, CKO_PRIVATE_KEY), CKR_OK);
 	cr_assert_eq(attrs_set_ulong(a, CKA_KEY_TYPE, CKK_DSA), CKR_OK);
 	cr_expect(!template_readable(a, CKA_VALUE));
+	cr_assert_eq(attrs_set_ulong(a, CKA_KEY_TYPE, CKK_RSA), CKR_OK);
+	cr_expect(!template_readable(a, CKA_VALUE));
+	/* The private exponent of a key in a TPM isn't there, and is secret all the same. */
+	cr_expect(!template_readable(a, CKA_PRIVATE_EXPONENT));
 }
