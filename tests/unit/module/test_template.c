@@ -23,7 +23,7 @@ static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 #define LIST(...) (CK_ATTRIBUTE[]){__VA_ARGS__}, ARRAY_LEN(((CK_ATTRIBUTE[]){__VA_ARGS__}))
 
 /* What a private EC key, a secret key, a certificate need at least. */
-#define EC_PRIVATE                                                                                                     \
+#define EC_PRIVATE                                                                                                   \
 	NUMBER(CKA_CLASS, CKO_PRIVATE_KEY), NUMBER(CKA_KEY_TYPE, CKK_EC), TEXT(CKA_EC_PARAMS, "p"), TEXT(CKA_VALUE, "v")
 #define AES         NUMBER(CKA_CLASS, CKO_SECRET_KEY), NUMBER(CKA_KEY_TYPE, CKK_AES), TEXT(CKA_VALUE, "0123456789abcdef")
 #define CERTIFICATE NUMBER(CKA_CLASS, CKO_CERTIFICATE), NUMBER(CKA_CERTIFICATE_TYPE, CKC_X_509), TEXT(CKA_SUBJECT, "s")
@@ -297,15 +297,16 @@ static bool template_code(CK_RV rv)
 	return false;
 }
 
-/* One attribute of any type, of every length up to a CK_ULONG and one more, to an existing object and to new ones. */
+/* One attribute of any type, of the lengths that mean something and their neighbours, to an object and to new ones. */
 static void try_any(struct attrs *object, CK_ATTRIBUTE_TYPE type, uint8_t fill)
 {
-	uint8_t value[sizeof(CK_ATTRIBUTE) + 1];
+	static const CK_ULONG lengths[] = {0, 1, 2, 3, sizeof(CK_ULONG) - 1, sizeof(CK_ULONG), sizeof(CK_ATTRIBUTE)};
+	uint8_t value[sizeof(CK_ATTRIBUTE)];
 
 	memset(value, fill, sizeof value);
-	for (CK_ULONG len = 0; len <= sizeof value; len++) {
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
 		CK_ATTRIBUTE t[] = {
-			{type, value, len}, NUMBER(CKA_CLASS, CKO_SECRET_KEY), NUMBER(CKA_KEY_TYPE, CKK_AES)};
+			{type, value, lengths[i]}, NUMBER(CKA_CLASS, CKO_SECRET_KEY), NUMBER(CKA_KEY_TYPE, CKK_AES)};
 		size_t n = type == CKA_CLASS || type == CKA_KEY_TYPE ? 1 : 3;
 
 		cr_expect(template_code(create(t, n, NULL)), "0x%lx", type);
@@ -321,6 +322,9 @@ Test(template, any_attribute_with_any_value_gets_an_answer)
 
 	expect_eq(create(LIST(AES), &key), CKR_OK);
 	for (CK_ATTRIBUTE_TYPE low = 0; low < 0x640; low++) {
+		/* Of those that nobody knows, some. */
+		if (low % 64 && !policy_attribute_known(low) && !policy_attribute_known(CKF_ARRAY_ATTRIBUTE | low))
+			continue;
 		try_any(key, low, 1);
 		try_any(key, CKF_ARRAY_ATTRIBUTE | low, 0);
 		try_any(key, low, 0xff);
