@@ -25,7 +25,8 @@ static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 /* What a private EC key, a secret key, a certificate need at least. */
 #define EC_PRIVATE                                                                                                   \
 	NUMBER(CKA_CLASS, CKO_PRIVATE_KEY), NUMBER(CKA_KEY_TYPE, CKK_EC), TEXT(CKA_EC_PARAMS, "p"), TEXT(CKA_VALUE, "v")
-#define AES         NUMBER(CKA_CLASS, CKO_SECRET_KEY), NUMBER(CKA_KEY_TYPE, CKK_AES), TEXT(CKA_VALUE, "0123456789abcdef")
+#define AES_VALUE   "0123456789abcdef"
+#define AES         NUMBER(CKA_CLASS, CKO_SECRET_KEY), NUMBER(CKA_KEY_TYPE, CKK_AES), TEXT(CKA_VALUE, AES_VALUE)
 #define CERTIFICATE NUMBER(CKA_CLASS, CKO_CERTIFICATE), NUMBER(CKA_CERTIFICATE_TYPE, CKC_X_509), TEXT(CKA_SUBJECT, "s")
 
 /* ---- a session without a library ---- */
