@@ -80,7 +80,9 @@ static bool fits(const TPM2B_PUBLIC *public)
 		return false;
 	if (p->nameAlg != TPM2_ALG_SHA256)
 		return false;
-	return p->type == TPM2_ALG_RSA || (p->type == TPM2_ALG_ECC && p->parameters.eccDetail.curveID == TPM2_ECC_NIST_P256);
+	if (p->type == TPM2_ALG_ECC)
+		return p->parameters.eccDetail.curveID == TPM2_ECC_NIST_P256;
+	return p->type == TPM2_ALG_RSA;
 }
 
 /* Tries to put a fresh primary where the machine's storage key belongs. */

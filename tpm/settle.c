@@ -59,8 +59,8 @@ static CK_RV settle_indices(struct conn *c, const struct intents *in, const stru
 			continue;
 		one = conn_run(c, RC_ADMIN, undefine_body, &u);
 		if (one != CKR_OK) {
-			log_error("NV index 0x%08x, no longer in use, may be left in the TPM; removing it will be tried "
-				  "again", u.index->handle);
+			log_error("NV index 0x%08x, no longer in use, may be left in the TPM; the next change of the "
+				  "token tries again to remove it", u.index->handle);
 			rv = one;
 		}
 	}
@@ -83,7 +83,7 @@ static CK_RV sweep_one(struct store *s, const uint8_t id[16], const uint8_t repl
 	rv = record_parse(buffer_bytes(&b), replaced, &no_keys, &r);
 	if (rv == CKR_HOST_MEMORY)
 		return rv;
-	return rv == CKR_OK ? store_remove(s, id) : CKR_OK; /* damaged ones and others' stay */
+	return rv == CKR_OK ? store_erase(s, id) : CKR_OK; /* damaged ones and others' stay */
 }
 
 static CK_RV sweep(struct store *s, const uint8_t replaced[16])

@@ -383,6 +383,7 @@ CK_RV store_list(struct store *s, const struct store_listing **ret, bool *change
 	if (dir.ino)
 		TRY(list_all(s, &fresh));
 	free(s->listing.at);
+	fresh.serial = s->listing.serial + 1;
 	s->listing = fresh;
 	fresh.at = NULL;
 	s->dir = dir;
@@ -654,7 +655,7 @@ static CK_RV remove_file(struct store *s, const char *name)
 	return CKR_OK;
 }
 
-CK_RV store_remove(struct store *s, const uint8_t id[16])
+CK_RV store_erase(struct store *s, const uint8_t id[16])
 {
 	char name[33];
 

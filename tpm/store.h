@@ -51,6 +51,7 @@ struct store_entry {
 struct store_listing {
 	struct store_entry *at;
 	size_t n, cap;
+	uint64_t serial;          /* another one for each listing; from 1 */
 	bool has_token;
 	struct store_stamp token;
 };
@@ -96,7 +97,7 @@ CK_RV store_write(struct store *s, const uint8_t id[16], struct bytes content, s
 CK_RV store_write_token(struct store *s, struct bytes content, struct store_stamp *stamp) MUST_CHECK;
 CK_RV store_write_intents(struct store *s, struct bytes content) MUST_CHECK;
 /* CKR_OBJECT_HANDLE_INVALID: there is no such file. */
-CK_RV store_remove(struct store *s, const uint8_t id[16]) MUST_CHECK;
+CK_RV store_erase(struct store *s, const uint8_t id[16]) MUST_CHECK;
 CK_RV store_remove_intents(struct store *s) MUST_CHECK; /* CKR_OK also when there are none */
 
 #endif
