@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "bytes.h"
 #include "rv.h"
 
 #define SO_PIN "so-87654321"

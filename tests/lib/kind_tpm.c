@@ -51,12 +51,13 @@ static bool start(uint16_t port)
 	snprintf(server, sizeof server, "type=tcp,port=%u", port);
 	snprintf(ctrl, sizeof ctrl, "type=tcp,port=%u", port + 1u);
 	snprintf(pid_file, sizeof pid_file, "file=%s/pid", h.dir);
-	char *const argv[] = {"swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl", ctrl,
-			      "--flags", "not-need-init,startup-clear", "--pid", pid_file, "--daemon", NULL};
+	const char *const argv[] = {"swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl",
+				    ctrl, "--flags", "not-need-init,startup-clear", "--pid", pid_file, "--daemon",
+				    NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-	int failed = posix_spawnp(&pid, "swtpm", &actions, NULL, argv, environ);
+	int failed = posix_spawnp(&pid, "swtpm", &actions, NULL, (char *const *)argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	cr_assert(failed == 0, "swtpm: %s", strerror(failed));
 	cr_assert(waitpid(pid, &status, 0) == pid);
