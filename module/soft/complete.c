@@ -171,11 +171,18 @@ CK_RV soft_complete(struct attrs *attrs)
 	};
 	struct attrs *work CLEANUP(attrs_cleanup) = NULL;
 	enum soft_family family;
+	CK_RV rv;
 
 	if (!attrs_has(attrs, CKA_CLASS))
 		return CKR_TEMPLATE_INCOMPLETE;
-	TRY(soft_family(attrs, &family));
+	rv = soft_family(attrs, &family);
+	if (rv == CKR_KEY_TYPE_INCONSISTENT) /* a key's code; here there is a template only */
+		return CKR_ATTRIBUTE_VALUE_INVALID;
+	TRY(rv);
 	TRY(attrs_copy(attrs, &work));
-	TRY(rows[family](work, attrs_get_ulong(attrs, CKA_CLASS, 0) == CKO_PRIVATE_KEY));
+	rv = rows[family](work, attrs_get_ulong(attrs, CKA_CLASS, 0) == CKO_PRIVATE_KEY);
+	if (rv == CKR_KEY_TYPE_INCONSISTENT) /* a type that this class doesn't have */
+		return CKR_TEMPLATE_INCONSISTENT;
+	TRY(rv);
 	return attrs_merge(attrs, work);
 }

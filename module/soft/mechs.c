@@ -1,4 +1,4 @@
-/* The mechanisms: one row each. */
+/* The base mechanisms: one row each.  The _GENERAL forms are these with a shorter tag_len. */
 #include "soft_internal.h"
 
 #define SIGNING (CKF_SIGN | CKF_VERIFY)
@@ -21,17 +21,11 @@ const struct token_mech soft_mechs[] = {
 	AES_ROW(CKM_AES_CTR, CRYPTING),
 	AES_ROW(CKM_AES_GCM, CRYPTING),
 	AES_ROW(CKM_AES_CMAC, SIGNING),
-	AES_ROW(CKM_AES_CMAC_GENERAL, SIGNING),
 	HMAC_ROW(CKM_SHA_1_HMAC),
 	HMAC_ROW(CKM_SHA224_HMAC),
 	HMAC_ROW(CKM_SHA256_HMAC),
 	HMAC_ROW(CKM_SHA384_HMAC),
 	HMAC_ROW(CKM_SHA512_HMAC),
-	HMAC_ROW(CKM_SHA_1_HMAC_GENERAL),
-	HMAC_ROW(CKM_SHA224_HMAC_GENERAL),
-	HMAC_ROW(CKM_SHA256_HMAC_GENERAL),
-	HMAC_ROW(CKM_SHA384_HMAC_GENERAL),
-	HMAC_ROW(CKM_SHA512_HMAC_GENERAL),
 	RSA_ROW(CKM_RSA_PKCS_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR),
 	{.type = CKM_EC_KEY_PAIR_GEN, .min = 256, .max = 521, .flags = CKF_GENERATE_KEY_PAIR},
 	{.type = CKM_EC_EDWARDS_KEY_PAIR_GEN, .min = EDWARDS_BITS, .max = EDWARDS_BITS, .flags = CKF_GENERATE_KEY_PAIR},
@@ -45,38 +39,53 @@ const size_t soft_mechs_count = ARRAY_LEN(soft_mechs);
 #define HMAC_OP(mech) {.type = (mech), .family = SOFT_GENERIC, .class = BOTH_SIGN(soft_hmac)}
 
 static const struct soft_mech rows[] = {
-	{.type = CKM_RSA_PKCS, .family = SOFT_RSA, .class = {[OP_SIGN] = &soft_rsa_sign, [OP_VERIFY] = &soft_rsa_verify,
-							     [OP_ENCRYPT] = &soft_rsa_encrypt,
-							     [OP_DECRYPT] = &soft_rsa_decrypt}},
-	{.type = CKM_RSA_PKCS_PSS, .family = SOFT_RSA, .class = {[OP_SIGN] = &soft_rsa_sign,
-								 [OP_VERIFY] = &soft_pss_verify}},
-	{.type = CKM_RSA_PKCS_OAEP, .family = SOFT_RSA, .class = {[OP_ENCRYPT] = &soft_rsa_encrypt,
-								  [OP_DECRYPT] = &soft_rsa_decrypt}},
-	{.type = CKM_RSA_X_509, .family = SOFT_RSA, .class = {[OP_SIGN] = &soft_rsa_sign, [OP_VERIFY] = &soft_rsa_verify,
-							      [OP_ENCRYPT] = &soft_rsa_encrypt,
-							      [OP_DECRYPT] = &soft_rsa_decrypt}},
-	{.type = CKM_ECDSA, .family = SOFT_EC, .class = {[OP_SIGN] = &soft_ecdsa_sign,
-							 [OP_VERIFY] = &soft_ecdsa_verify}},
-	{.type = CKM_EDDSA, .family = SOFT_EDWARDS, .class = {[OP_SIGN] = &soft_eddsa_sign,
-							      [OP_VERIFY] = &soft_eddsa_verify}},
+	{
+		.type = CKM_RSA_PKCS,
+		.family = SOFT_RSA,
+		.class = {[OP_SIGN] = &soft_rsa_sign, [OP_VERIFY] = &soft_rsa_verify,
+			  [OP_ENCRYPT] = &soft_rsa_encrypt, [OP_DECRYPT] = &soft_rsa_decrypt},
+	},
+	{
+		.type = CKM_RSA_PKCS_PSS,
+		.family = SOFT_RSA,
+		.class = {[OP_SIGN] = &soft_rsa_sign, [OP_VERIFY] = &soft_pss_verify},
+	},
+	{
+		.type = CKM_RSA_PKCS_OAEP,
+		.family = SOFT_RSA,
+		.class = {[OP_ENCRYPT] = &soft_rsa_encrypt, [OP_DECRYPT] = &soft_rsa_decrypt},
+	},
+	{
+		.type = CKM_RSA_X_509,
+		.family = SOFT_RSA,
+		.class = {[OP_SIGN] = &soft_rsa_sign, [OP_VERIFY] = &soft_rsa_verify,
+			  [OP_ENCRYPT] = &soft_rsa_encrypt, [OP_DECRYPT] = &soft_rsa_decrypt},
+	},
+	{
+		.type = CKM_ECDSA,
+		.family = SOFT_EC,
+		.class = {[OP_SIGN] = &soft_ecdsa_sign, [OP_VERIFY] = &soft_ecdsa_verify},
+	},
+	{
+		.type = CKM_EDDSA,
+		.family = SOFT_EDWARDS,
+		.class = {[OP_SIGN] = &soft_eddsa_sign, [OP_VERIFY] = &soft_eddsa_verify},
+	},
 	{.type = CKM_AES_ECB, .family = SOFT_AES, .class = BOTH_CRYPT(soft_aes_block)},
 	{.type = CKM_AES_CBC, .family = SOFT_AES, .class = BOTH_CRYPT(soft_aes_block)},
 	{.type = CKM_AES_CBC_PAD, .family = SOFT_AES, .class = BOTH_CRYPT(soft_aes_block)},
 	{.type = CKM_AES_CTR, .family = SOFT_AES, .class = BOTH_CRYPT(soft_aes_ctr)},
-	{.type = CKM_AES_GCM, .family = SOFT_AES, .class = {[OP_ENCRYPT] = &soft_gcm_encrypt,
-							    [OP_DECRYPT] = &soft_gcm_decrypt}},
+	{
+		.type = CKM_AES_GCM,
+		.family = SOFT_AES,
+		.class = {[OP_ENCRYPT] = &soft_gcm_encrypt, [OP_DECRYPT] = &soft_gcm_decrypt},
+	},
 	{.type = CKM_AES_CMAC, .family = SOFT_AES, .class = BOTH_SIGN(soft_cmac)},
-	{.type = CKM_AES_CMAC_GENERAL, .family = SOFT_AES, .class = BOTH_SIGN(soft_cmac)},
 	HMAC_OP(CKM_SHA_1_HMAC),
 	HMAC_OP(CKM_SHA224_HMAC),
 	HMAC_OP(CKM_SHA256_HMAC),
 	HMAC_OP(CKM_SHA384_HMAC),
 	HMAC_OP(CKM_SHA512_HMAC),
-	HMAC_OP(CKM_SHA_1_HMAC_GENERAL),
-	HMAC_OP(CKM_SHA224_HMAC_GENERAL),
-	HMAC_OP(CKM_SHA256_HMAC_GENERAL),
-	HMAC_OP(CKM_SHA384_HMAC_GENERAL),
-	HMAC_OP(CKM_SHA512_HMAC_GENERAL),
 };
 _Static_assert(ARRAY_LEN(rows) + 5 == ARRAY_LEN(soft_mechs), "five rows generate, every other one has a class");
 

@@ -23,17 +23,21 @@ size_t soft_key_size(const struct soft_key *k);
 /* Largest output of a signature or an encryption with it: modulus bytes, or twice the order's. */
 size_t soft_key_max_output(const struct soft_key *k);
 
-/* Makes a key and sets its value attributes: RSA, EC, Edwards pairs (pub and priv) or a secret (priv, pub NULL).
+/* Makes a key and sets its value attributes (and CKA_CLASS and CKA_KEY_TYPE where they are absent): RSA, EC, Edwards pairs (pub and priv) or a secret (priv, pub NULL).
  * Reads CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS from pub, CKA_VALUE_LEN from priv.
  * Sets also CKA_PUBLIC_KEY_INFO, CKA_MODULUS, CKA_EC_POINT, of private keys all CRT members. */
 CK_RV soft_generate(CK_MECHANISM_TYPE mech, struct attrs *pub, struct attrs *priv) MUST_CHECK;
 
 /* Derives from the values of an imported key what the object must show besides: RSA CRT members and exponent,
  * CKA_PUBLIC_KEY_INFO, CKA_VALUE_LEN, CKA_CHECK_VALUE, CKA_MODULUS_BITS; checks that they fit together, and a
- * supplied CKA_CHECK_VALUE or CKA_PUBLIC_KEY_INFO against the key. */
+ * supplied CKA_CHECK_VALUE or CKA_PUBLIC_KEY_INFO against the key.  A CKA_CHECK_VALUE that is present and empty stays
+ * so; an empty CKA_PUBLIC_KEY_INFO is filled in.  On failure attrs is unchanged.
+ * CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_TEMPLATE_INCONSISTENT (class and type), the curve codes. */
 CK_RV soft_complete(struct attrs *attrs) MUST_CHECK;
 
-/* ---- operations: same shape and duties as in struct token_ops ---- */
+/* ---- operations: same shape and duties as in struct token_ops ----
+ * Signing and decryption take a private key, verification and encryption a public one, MACs and ciphers a secret.
+ * With OP_VERIFY `out` holds the signature, also of a public key: CKR_SIGNATURE_LEN_RANGE, CKR_SIGNATURE_INVALID. */
 struct soft_op;
 CK_RV soft_op_begin(enum op_kind kind, const struct scheme *scheme, struct soft_key *key, struct soft_op **ret,
 		    size_t *ret_max) MUST_CHECK;

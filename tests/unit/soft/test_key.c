@@ -323,12 +323,14 @@ Test(key, kinds_and_classes)
 
 	set_attr(a, CKA_VALUE, BYTES_OF(value));
 	cr_assert_eq(key_result(a), CKR_KEY_TYPE_INCONSISTENT);
+	cr_assert_eq(soft_complete(a), CKR_TEMPLATE_INCONSISTENT);
 	cr_assert_eq(attrs_set_ulong(a, CKA_CLASS, CKO_SECRET_KEY), CKR_OK);
 	cr_assert_eq(key_result(a), CKR_ATTRIBUTE_VALUE_INVALID);
 	set_attr(a, CKA_VALUE, NO_BYTES);
 	cr_assert_eq(key_result(a), CKR_ATTRIBUTE_VALUE_INVALID);
 	cr_assert_eq(attrs_set_ulong(a, CKA_KEY_TYPE, CKK_DH), CKR_OK);
 	cr_assert_eq(key_result(a), CKR_KEY_TYPE_INCONSISTENT);
+	cr_assert_eq(soft_complete(a), CKR_ATTRIBUTE_VALUE_INVALID);
 	cr_assert_eq(attrs_set_ulong(a, CKA_KEY_TYPE, CKK_RSA), CKR_OK);
 	cr_assert_eq(key_result(a), CKR_KEY_TYPE_INCONSISTENT);
 	attrs_free(a);

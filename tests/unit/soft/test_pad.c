@@ -5,7 +5,6 @@
 
 #include "soft_test.h"
 
-/* SHA-256 and no MGF unless said. */
 static const struct hash *sha(enum hash_id id)
 {
 	return &crypto_hashes[id];
@@ -31,7 +30,8 @@ static void raw(struct soft_key *k, const uint8_t *in, uint8_t *out)
 	EVP_PKEY_CTX_free(c);
 }
 
-static void libcrypto_verifies_pss(struct soft_key *pub, const struct scheme *s, const uint8_t *sig, const uint8_t *digest)
+static void libcrypto_verifies_pss(struct soft_key *pub, const struct scheme *s, const uint8_t *sig,
+				   const uint8_t *digest)
 {
 	EVP_PKEY_CTX *c = context(pub);
 
@@ -54,7 +54,8 @@ Test(pad, pss)
 		struct pair p = rsa_pair(sizes[i]);
 
 		for (size_t h = 0; h < HASH_COUNT; h++) {
-			struct scheme s = {.type = CKM_RSA_PKCS_PSS, .hash = sha((enum hash_id)h), .mgf = sha(HASH_SHA384)};
+			struct scheme s = {.type = CKM_RSA_PKCS_PSS, .hash = sha((enum hash_id)h),
+					   .mgf = sha(HASH_SHA384)};
 			size_t most = (sizes[i] - 1 + 7) / 8 - s.hash->size - 2;
 
 			for (size_t salt = 0; salt <= most; salt += MAX(most / 3, (size_t)1)) {
