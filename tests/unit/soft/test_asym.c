@@ -1,4 +1,6 @@
 /* module/soft/op_asym.c: RFC 6979 and RFC 8032 vectors, each scheme there and back, lengths and forgeries. */
+#include <pthread.h>
+
 #include "soft_test.h"
 
 static const struct hash *const sha256 = &crypto_hashes[HASH_SHA256];
@@ -282,5 +284,46 @@ Test(asym, wrong_key_for_the_mechanism)
 	cr_assert_eq(once(OP_VERIFY, &rsa, k, NO_BYTES, &out), CKR_KEY_SIZE_RANGE);
 	soft_key_unref(k);
 	attrs_free(a);
+	pair_free(&p);
+}
+
+/* More threads than a key keeps contexts ready for. */
+struct work {
+	struct pair *pair;
+	CK_RV rv;
+};
+
+static void *sign_often(void *arg)
+{
+	struct work *w = arg;
+	struct scheme s = {.type = CKM_ECDSA};
+	struct soft_key *priv = soft_key_ref(w->pair->priv);
+	uint8_t digest[32] = {0};
+	struct data sig;
+
+	for (uint8_t i = 0; i < 100 && w->rv == CKR_OK; i++) {
+		digest[0] = i;
+		w->rv = once(OP_SIGN, &s, priv, BYTES_OF(digest), &sig);
+		if (w->rv == CKR_OK)
+			w->rv = once(OP_VERIFY, &s, w->pair->pub, BYTES_OF(digest), &sig);
+	}
+	soft_key_unref(priv);
+	return NULL;
+}
+
+Test(asym, one_key_in_many_threads)
+{
+	struct pair p = curve_pair(CURVE_P256);
+	struct work work[6];
+	pthread_t threads[ARRAY_LEN(work)];
+
+	for (size_t i = 0; i < ARRAY_LEN(work); i++) {
+		work[i] = (struct work){.pair = &p};
+		cr_assert_eq(pthread_create(&threads[i], NULL, sign_often, &work[i]), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(work); i++) {
+		cr_assert_eq(pthread_join(threads[i], NULL), 0);
+		cr_assert_eq(work[i].rv, CKR_OK);
+	}
 	pair_free(&p);
 }
