@@ -126,9 +126,9 @@ Test(template, import_of_hostile_input)
 	expect_eq(import_fails(NULL, 1), CKR_ARGUMENTS_BAD);
 	expect_eq(import_fails(LIST({CKA_LABEL, NULL, 5})), CKR_ARGUMENTS_BAD);
 	expect_eq(import_fails(LIST({CKA_LABEL, NULL, CK_UNAVAILABLE_INFORMATION})), CKR_ATTRIBUTE_VALUE_INVALID);
-	expect_eq(import_fails(LIST({CKA_LABEL, "", CK_UNAVAILABLE_INFORMATION})), CKR_ATTRIBUTE_VALUE_INVALID);
-	expect_eq(import_fails(LIST({CKA_LABEL, "", CK_UNAVAILABLE_INFORMATION - 1})), CKR_ATTRIBUTE_VALUE_INVALID);
-	expect_eq(import_fails(LIST({CKA_LABEL, "", ATTRS_MAX_VALUE + 1})), CKR_ATTRIBUTE_VALUE_INVALID);
+	expect_eq(import_fails(LIST({CKA_LABEL, (void *)"", CK_UNAVAILABLE_INFORMATION})), CKR_ATTRIBUTE_VALUE_INVALID);
+	expect_eq(import_fails(LIST({CKA_LABEL, (void *)"", CK_UNAVAILABLE_INFORMATION - 1})), CKR_ATTRIBUTE_VALUE_INVALID);
+	expect_eq(import_fails(LIST({CKA_LABEL, (void *)"", ATTRS_MAX_VALUE + 1})), CKR_ATTRIBUTE_VALUE_INVALID);
 	expect_eq(import_fails(LIST(TEXT(CKA_LABEL, "x"), TEXT(CKA_LABEL, "y"))), CKR_TEMPLATE_INCONSISTENT);
 	expect_eq(import_fails(many, ARRAY_LEN(many)), CKR_TEMPLATE_INCONSISTENT);
 	expect_eq(import_fails(many, (CK_ULONG)-1), CKR_TEMPLATE_INCONSISTENT);
