@@ -18,7 +18,8 @@ static CK_RV param_pss(const struct mech *m, const CK_MECHANISM *given, struct s
 	return CKR_OK;
 }
 
-/* CK_RSA_PKCS_OAEP_PARAMS; the label stays the caller's. */
+/* CK_RSA_PKCS_OAEP_PARAMS; the label stays the caller's.  Without a label, source 0 is taken as well: it is what
+ * OpenSC and others send there. */
 static CK_RV param_oaep(const struct mech *m, const CK_MECHANISM *given, struct scheme *ret)
 {
 	CK_RSA_PKCS_OAEP_PARAMS p;
@@ -27,12 +28,31 @@ static CK_RV param_oaep(const struct mech *m, const CK_MECHANISM *given, struct 
 	TRY(mech_param_read(given, &p, sizeof p));
 	ret->hash = hash_by_mech(p.hashAlg);
 	ret->mgf = hash_by_mgf(p.mgf);
-	if (!ret->hash || !ret->mgf || p.source != CKZ_DATA_SPECIFIED)
+	if (!ret->hash || !ret->mgf || (p.source != CKZ_DATA_SPECIFIED && (p.source != 0 || p.ulSourceDataLen > 0)))
 		return CKR_MECHANISM_PARAM_INVALID;
 	if (!p.pSourceData && p.ulSourceDataLen > 0)
 		return CKR_MECHANISM_PARAM_INVALID;
 	ret->label = BYTES(p.pSourceData, p.ulSourceDataLen);
 	return CKR_OK;
+}
+
+/* What the padding takes away (RFC 8017, 7.1.1, 7.2.1 and 9.2); raw blocks have none. */
+struct mech_lengths mech_rsa_lengths(const struct scheme *scheme, size_t modulus)
+{
+	static const struct {
+		CK_MECHANISM_TYPE base;
+		size_t fixed, hashes;
+	} rows[] = {{CKM_RSA_PKCS, 11, 0}, {CKM_RSA_PKCS_OAEP, 2, 2}};
+
+	if (scheme->type == CKM_RSA_PKCS_PSS)
+		return (struct mech_lengths){scheme->hash->size, scheme->hash->size};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t taken = rows[i].fixed + rows[i].hashes * (scheme->hash ? scheme->hash->size : 0);
+
+		if (rows[i].base == scheme->type)
+			return (struct mech_lengths){0, modulus > taken ? modulus - taken : 0};
+	}
+	return (struct mech_lengths){0, modulus};
 }
 
 #define SIGNATURE (CKF_SIGN | CKF_VERIFY)

@@ -193,6 +193,18 @@ size_t mech_key_size(const struct attrs *key)
 	return 0;
 }
 
+struct mech_lengths mech_lengths(const struct mech *m, const struct scheme *scheme, CK_FLAGS use,
+				 const struct attrs *key)
+{
+	const size_t modulus = (mech_key_size(key) + 7) / 8;
+
+	if (m->key_type != CKK_RSA || modulus == 0)
+		return (struct mech_lengths){0, MECH_WHOLE_MAX};
+	if (use == CKF_DECRYPT)
+		return (struct mech_lengths){modulus, modulus};
+	return mech_rsa_lengths(scheme, modulus);
+}
+
 CK_RV mech_key_fits(struct slot *slot, const struct mech *m, CK_FLAGS use, const struct scheme *scheme,
 		    const struct attrs *key)
 {

@@ -38,6 +38,13 @@ CK_RV mech_for(struct slot *slot, CK_MECHANISM_TYPE type, CK_FLAGS use, const st
 CK_RV mech_param(const struct mech *m, const CK_MECHANISM *given, struct scheme *ret) MUST_CHECK;
 /* In the units of CK_MECHANISM_INFO, from a key's attributes; 0: not known or without limits. */
 size_t mech_key_size(const struct attrs *key);
+/* Of INPUT_WHOLE: how long its one block may be with that key, in bytes.  Only RSA sets bounds of its own. */
+struct mech_lengths {
+	size_t min, max;
+};
+#define MECH_WHOLE_MAX (1u << 20)
+struct mech_lengths mech_lengths(const struct mech *m, const struct scheme *scheme, CK_FLAGS use,
+				 const struct attrs *key);
 /* CKR_KEY_SIZE_RANGE if whoever does that work (the front with public keys, else the token) doesn't take keys of that
  * size, or if the scheme's hash and salt don't fit in it. */
 CK_RV mech_key_fits(struct slot *slot, const struct mech *m, CK_FLAGS use, const struct scheme *scheme,

@@ -132,7 +132,7 @@ static CK_RV begin(struct session *s, enum session_op which, const struct mech *
 	op->which = which;
 	if (key) {
 		op->key = object_ref(key);
-		op->whole_max = m->key_type == CKK_RSA ? (mech_key_size(key->obj->attrs) + 7) / 8 : WHOLE_MAX;
+		op->lengths = mech_lengths(m, scheme, uses[which].flag, key->obj->attrs);
 		op->wants_auth = m->class == CKO_PRIVATE_KEY && !uses[which].public_half &&
 				 object_flag(key, CKA_ALWAYS_AUTHENTICATE);
 		TRY(begin_work(op, &uses[which], scheme));

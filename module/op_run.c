@@ -39,6 +39,20 @@ bool op_may_shrink(const struct operation *op, enum op_step step)
 	return op->which == SESSION_DECRYPT && step != STEP_UPDATE;
 }
 
+static CK_RV length_error(const struct operation *op)
+{
+	return op->which == SESSION_DECRYPT ? CKR_ENCRYPTED_DATA_LEN_RANGE : CKR_DATA_LEN_RANGE;
+}
+
+CK_RV op_check_length(const struct operation *op, enum op_step step, size_t in_len)
+{
+	size_t len = step == STEP_FINAL ? op->collected.len : in_len;
+
+	if (op->mech->input != INPUT_WHOLE || op->which == SESSION_VERIFY || step == STEP_UPDATE)
+		return CKR_OK;
+	return len >= op->lengths.min && len <= op->lengths.max ? CKR_OK : length_error(op);
+}
+
 /* ---- hashing ---- */
 
 static CK_RV hash_begin(struct operation *op)
@@ -73,10 +87,10 @@ static CK_RV hash_finish(struct operation *op, uint8_t digest[DIGEST_MAX])
 
 static CK_RV collect(struct operation *op, struct bytes in)
 {
-	if (in.len > op->whole_max - op->collected.len)
-		return op->which == SESSION_DECRYPT ? CKR_ENCRYPTED_DATA_LEN_RANGE : CKR_DATA_LEN_RANGE;
+	if (in.len > op->lengths.max - op->collected.len)
+		return length_error(op);
 	if (op->collected.ceiling == 0)
-		buffer_init(&op->collected, op->whole_max);
+		buffer_init(&op->collected, op->lengths.max);
 	buffer_put(&op->collected, in);
 	return buffer_status(&op->collected);
 }

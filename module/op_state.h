@@ -31,7 +31,7 @@ struct operation {
 	struct token_op *token;        /* private and secret keys: the backend's */
 	struct soft_op *soft;          /* public keys: libcrypto's */
 	size_t max;                    /* most bytes of a result */
-	size_t whole_max;              /* INPUT_WHOLE: most bytes of input */
+	struct mech_lengths lengths;   /* INPUT_WHOLE: of the input */
 	EVP_MD_CTX *md;                /* INPUT_HASHED: made by the first update */
 	struct buffer collected;       /* INPUT_WHOLE: the updates so far */
 	struct held held;
@@ -50,6 +50,9 @@ void op_destroy(struct operation *op);
 /* Most bytes that the step can give; exact unless op_may_shrink(). */
 size_t op_bound(const struct operation *op, enum op_step step, size_t in_len);
 bool op_may_shrink(const struct operation *op, enum op_step step);
+/* What is known to be wrong with the length of the whole input before any work: CKR_DATA_LEN_RANGE,
+ * CKR_ENCRYPTED_DATA_LEN_RANGE.  Not of verification, where the signature's length counts as much. */
+CK_RV op_check_length(const struct operation *op, enum op_step step, size_t in_len) MUST_CHECK;
 /* Takes `in`, gives `out`.  CKR_BUFFER_TOO_SMALL with out->len the exact need: the result is held.
  * SESSION_VERIFY: out is the signature, out->len bytes. */
 CK_RV op_run(struct operation *op, enum op_step step, struct bytes in, struct outbuf *out) MUST_CHECK;

@@ -150,6 +150,8 @@ static bool answered(struct operation *op, const struct op_request *r, struct ou
 		out->len = bound;
 	} else if (op->held.ptr) {
 		*rv = op_give_held(op, out);
+	} else if ((*rv = op_check_length(op, r->step, r->in_len)) != CKR_OK) {
+		return true; /* before the buffer's size is judged */
 	} else if (out->cap < bound && !op_may_shrink(op, r->step)) {
 		out->len = bound;
 		*rv = CKR_BUFFER_TOO_SMALL;

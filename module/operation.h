@@ -48,8 +48,8 @@ struct op_request {
  *   - an update that succeeds leaves it; everything else ends it, bad arguments and a one-shot call in the midst of a
  *     multi-part operation (CKR_OPERATION_ACTIVE) too.
  * Mechanisms that take one block (CKM_RSA_PKCS, CKM_ECDSA …) are single-part by the letter; no code says so, so their
- * updates are collected: up to the modulus for RSA, else up to WHOLE_MAX bytes, beyond that CKR_DATA_LEN_RANGE. */
-#define WHOLE_MAX (1u << 20)
+ * updates are collected: as much as the padding leaves room for with RSA, else up to MECH_WHOLE_MAX bytes, beyond that
+ * CKR_DATA_LEN_RANGE. */
 CK_RV operation_call(enum function fn, CK_SESSION_HANDLE session, const struct op_request *r);
 
 #endif

@@ -275,7 +275,12 @@ Test(mech, oaep)
 	p.pSourceData = NULL;
 	REFUSE(CKM_RSA_PKCS_OAEP, &p, sizeof p);
 	p.ulSourceDataLen = 0;
+	p.source = 2;
+	REFUSE(CKM_RSA_PKCS_OAEP, &p, sizeof p);
 	p.source = 0;
+	ACCEPT(CKM_RSA_PKCS_OAEP, &p, sizeof p);
+	p.pSourceData = label;
+	p.ulSourceDataLen = 1;
 	REFUSE(CKM_RSA_PKCS_OAEP, &p, sizeof p);
 	p.source = CKZ_DATA_SPECIFIED;
 	p.hashAlg = CKM_MD5;
@@ -398,6 +403,30 @@ static CK_RV fits(CK_MECHANISM_TYPE type, CK_FLAGS use, const struct scheme *s, 
 
 	cr_assert_eq(mech_key_size(a), bits);
 	return mech_key_fits(&fake_slot, mech_find(type), use, s, a);
+}
+
+Test(mech, a_block_is_as_long_as_its_padding_lets_it_be)
+{
+	static const struct {
+		CK_MECHANISM_TYPE type;
+		CK_FLAGS use;
+		size_t min, max;
+	} rows[] = {
+		{CKM_RSA_PKCS, CKF_SIGN, 0, 245},          {CKM_RSA_PKCS, CKF_ENCRYPT, 0, 245},
+		{CKM_RSA_PKCS, CKF_DECRYPT, 256, 256},     {CKM_RSA_X_509, CKF_SIGN, 0, 256},
+		{CKM_RSA_PKCS_OAEP, CKF_ENCRYPT, 0, 190},  {CKM_RSA_PKCS_OAEP, CKF_DECRYPT, 256, 256},
+		{CKM_RSA_PKCS_PSS, CKF_SIGN, 32, 32},      {CKM_RSA_PKCS_PSS, CKF_VERIFY, 32, 32},
+	};
+	struct attrs *a CLEANUP(attrs_cleanup) = rsa_key(2048);
+	struct scheme s;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		bool hashes = rows[i].type == CKM_RSA_PKCS_OAEP || rows[i].type == CKM_RSA_PKCS_PSS;
+		s = (struct scheme){.type = rows[i].type, .hash = hashes ? &crypto_hashes[HASH_SHA256] : NULL};
+		struct mech_lengths l = mech_lengths(mech_find(rows[i].type), &s, rows[i].use, a);
+		cr_assert_eq(l.min, rows[i].min, "row %zu", i);
+		cr_assert_eq(l.max, rows[i].max, "row %zu", i);
+	}
 }
 
 Test(mech, key_sizes_are_those_of_who_does_the_work)

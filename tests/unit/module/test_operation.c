@@ -437,7 +437,7 @@ Test(operation, what_is_hashed_reaches_the_token_as_a_digest)
 	cr_assert(bytes_equal(BYTES(token.in, token.in_len), BYTES_OF(abc_sha256)));
 }
 
-Test(operation, one_block_may_come_in_parts_up_to_the_modulus)
+Test(operation, one_block_may_come_in_parts_as_long_as_it_fits)
 {
 	n = sizeof out;
 	OK(sign_init(CKM_RSA_PKCS, RSA_KEY));
@@ -446,11 +446,26 @@ Test(operation, one_block_may_come_in_parts_up_to_the_modulus)
 	OK(C_SignFinal(1, out, &n));
 	cr_assert(bytes_equal(BYTES(token.in, token.in_len), BYTES_OF(abc)));
 	OK(sign_init(CKM_RSA_PKCS, RSA_KEY));
-	OK(C_SignUpdate(1, out, RSA_LEN));
+	OK(C_SignUpdate(1, out, RSA_LEN - 11));
 	IS(C_SignUpdate(1, abc, 1), CKR_DATA_LEN_RANGE);
 	IS(C_SignFinal(1, out, &n), CKR_OPERATION_NOT_INITIALIZED);
 	OK(decrypt_init(CKM_RSA_PKCS, RSA_KEY));
 	IS(C_DecryptUpdate(1, out, RSA_LEN + 1, out, &n), CKR_ENCRYPTED_DATA_LEN_RANGE);
+}
+
+Test(operation, a_wrong_length_outranks_a_small_buffer)
+{
+	n = 1;
+	OK(sign_init(CKM_RSA_PKCS, RSA_KEY));
+	IS(C_Sign(1, out, RSA_LEN - 10, out, &n), CKR_DATA_LEN_RANGE);
+	IS(C_Sign(1, abc, 3, out, &n), CKR_OPERATION_NOT_INITIALIZED);
+	OK(decrypt_init(CKM_RSA_PKCS, RSA_KEY));
+	IS(C_Decrypt(1, out, RSA_LEN - 1, out, &n), CKR_ENCRYPTED_DATA_LEN_RANGE);
+	OK(decrypt_init(CKM_RSA_PKCS, RSA_KEY));
+	n = sizeof out;
+	OK(C_DecryptUpdate(1, out, RSA_LEN - 1, out, &n));
+	IS(C_DecryptFinal(1, out, &n), CKR_ENCRYPTED_DATA_LEN_RANGE);
+	cr_assert_eq(token.finished, 0);
 }
 
 /* ---- decryption ---- */
