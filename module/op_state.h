@@ -8,7 +8,7 @@
 /* Which steps may follow: phase_allows() in operation.c. */
 enum op_phase {
 	PHASE_FRESH,     /* nothing came in yet */
-	PHASE_ONESHOT,   /* a one-shot call asked for the size, or its buffer was too small */
+	PHASE_ONESHOT,   /* a one-shot call asked for the size, or its result is held */
 	PHASE_MULTI,     /* updates came in */
 	PHASE_FINISHING, /* the final call has its result, but the buffer was too small */
 	PHASE_OVER,      /* the work was done, and then the lock couldn't be taken again */

@@ -124,12 +124,13 @@ static CK_RV check(struct session *s, const struct op_request *r)
 
 /* ---- one step ---- */
 
-/* Where an operation that goes on stands.  A one-shot call that asked for the size, or was told it by
- * CKR_BUFFER_TOO_SMALL, has to be made again (T122). */
+/* Where an operation that goes on stands.  A one-shot call that asked for the size has to be made again (T122), and
+ * so has one whose result is held.  A buffer too small for anything to be done leaves the operation as it was begun:
+ * nothing was taken in, and pkcs11-tool goes on with C_SignFinal. */
 static enum op_phase next_phase(const struct operation *op, const struct op_request *r, CK_RV rv)
 {
 	if (r->step == STEP_ONESHOT)
-		return PHASE_ONESHOT;
+		return rv == CKR_BUFFER_TOO_SMALL && !op->held.ptr ? PHASE_FRESH : PHASE_ONESHOT;
 	if (op->held.ptr)
 		return PHASE_FINISHING;
 	if (r->step == STEP_UPDATE && rv == CKR_OK && !is_query(r))

@@ -88,7 +88,9 @@ tpm_is_clean() {
 		left=$(tpm2_getcap -T "$tcti" $what) || return 1
 		[ -z "$left" ] || { echo "$what: $left"; return 1; }
 	done
-	tpm2_getcap -T "$tcti" properties-variable | grep -q 'TPM2_PT_LOCKOUT_COUNTER: 0x0'
+	tpm2_getcap -T "$tcti" properties-variable >"$dir/properties" || return 1
+	grep 'TPM2_PT_LOCKOUT_COUNTER' "$dir/properties"
+	grep -q 'TPM2_PT_LOCKOUT_COUNTER: 0x0' "$dir/properties"
 }
 
 done_checking() {
