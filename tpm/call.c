@@ -211,32 +211,59 @@ TSS2_RC call_selftest(struct conn *c)
 	return ended(&k);
 }
 
-void call_flush(struct conn *c, TPM2_HANDLE handle)
+/* The TPM knows no such handle, at a handle's place or a parameter's. */
+static bool not_there(TSS2_RC rc)
 {
-	struct call k = {0};
+	struct rc_parts p = rc_decode(rc);
 
-	held_forget(c, handle);
-	call_begin(&k, c, &flush);
-	while (call_try(&k, Tss2_Sys_FlushContext_Prepare(k.sys, handle)))
-		;
-	(void)ended(&k);
+	return p.tpm && (p.place != RC_PLACE_NONE || rc_map(rc, RC_OBJECT).action == RC_RELOAD ||
+			 rc_map(rc, RC_OBJECT).action == RC_RESESSION);
 }
 
-bool call_name(struct conn *c, TPM2_HANDLE handle, TPM2B_NAME *ret, TPM2B_PUBLIC *ret_public)
+enum call_found call_name(struct conn *c, TPM2_HANDLE handle, TPM2B_NAME *ret, TPM2B_PUBLIC *ret_public)
 {
 	TPM2B_PUBLIC public = {0};
 	TPM2B_NAME name = {0}, qualified = {0};
 	struct call k = {0};
+	TSS2_RC rc;
 
 	call_begin(&k, c, &read_public);
 	while (call_try(&k, Tss2_Sys_ReadPublic_Prepare(k.sys, handle)))
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_ReadPublic_Complete(k.sys, &public, &name, &qualified);
-	if (ended(&k) != TSS2_RC_SUCCESS)
-		return false;
+	rc = ended(&k);
+	if (rc != TSS2_RC_SUCCESS)
+		return not_there(rc) ? CALL_NOT_THERE : CALL_UNKNOWN;
 	*ret = name;
 	if (ret_public)
 		*ret_public = public;
+	return CALL_FOUND;
+}
+
+/* The TPM says that nothing is there to be flushed: true for an object of ours only if its name can't be read either.
+ * Sessions have no name; held_settle() looks for them. */
+static bool gone_indeed(struct conn *c, TPM2_HANDLE handle)
+{
+	TPM2B_NAME name;
+
+	if (handle >> TPM2_HR_SHIFT == TPM2_HT_TRANSIENT)
+		return call_name(c, handle, &name, NULL) == CALL_NOT_THERE;
+	c->doubt |= CALL_SESSION;
+	return true;
+}
+
+bool call_flush(struct conn *c, TPM2_HANDLE handle)
+{
+	struct call k = {0};
+	TSS2_RC rc;
+
+	call_begin(&k, c, &flush);
+	while (call_try(&k, Tss2_Sys_FlushContext_Prepare(k.sys, handle)))
+		;
+	rc = ended(&k);
+	if (rc != TSS2_RC_SUCCESS && !(not_there(rc) && gone_indeed(c, handle)))
+		return false;
+	held_forget(c, handle);
 	return true;
 }

@@ -72,52 +72,39 @@ static void take_property(struct conn_properties *p, const TPMS_TAGGED_PROPERTY 
 	}
 }
 
-static const TPMS_TAGGED_PROPERTY *last_property(const TPMS_CAPABILITY_DATA *data)
+/* One group: TPM2_PT_FIXED, whose answer may have the variable ones too, or TPM2_PT_VAR. */
+static CK_RV ask_properties(struct conn *c, uint32_t group)
 {
-	const TPML_TAGGED_TPM_PROPERTY *list = &data->data.tpmProperties;
-
-	return list->count ? &list->tpmProperty[list->count - 1] : NULL;
-}
-
-/* All from `first` on; one exchange where the TPM gives as many as libtpms, else a second for the variable ones. */
-static CK_RV ask_properties(struct conn *c, uint32_t first, struct conn_properties *p)
-{
+	struct conn_properties p = c->caps.properties;
 	TPMS_CAPABILITY_DATA data;
 	const TPML_TAGGED_TPM_PROPERTY *list = &data.data.tpmProperties;
-	const TPMS_TAGGED_PROPERTY *last;
+	size_t n;
 
-	TRY(tpm2_get_capability(c, TPM2_CAP_TPM_PROPERTIES, first, MAX_PROPERTIES, &data));
-	for (size_t i = 0; i < MIN(list->count, MAX_PROPERTIES); i++)
-		take_property(p, &list->tpmProperty[i]);
-	last = last_property(&data);
-	if (first < TPM2_PT_VAR && last && last->property < TPM2_PT_LOCKOUT_RECOVERY)
-		return ask_properties(c, TPM2_PT_VAR, p);
+	TRY(tpm2_get_capability(c, TPM2_CAP_TPM_PROPERTIES, group, MAX_PROPERTIES, &data));
+	n = MIN(list->count, MAX_PROPERTIES);
+	for (size_t i = 0; i < n; i++)
+		take_property(&p, &list->tpmProperty[i]);
+	c->caps.properties = p;
+	c->caps.have_fixed |= group == TPM2_PT_FIXED;
+	c->caps.have_variable |= group == TPM2_PT_VAR ||
+				 (n > 0 && list->tpmProperty[n - 1].property >= TPM2_PT_LOCKOUT_RECOVERY);
 	return CKR_OK;
 }
 
 CK_RV conn_properties(struct conn *c, const struct conn_properties **ret)
 {
-	struct conn_properties p = {0};
-
-	if (!c->caps.have_properties) {
-		TRY(ask_properties(c, TPM2_PT_FIXED, &p));
-		c->caps.properties = p;
-		c->caps.have_properties = true;
-	}
+	if (!c->caps.have_fixed)
+		TRY(ask_properties(c, TPM2_PT_FIXED));
+	if (!c->caps.have_variable)
+		TRY(ask_properties(c, TPM2_PT_VAR));
 	*ret = &c->caps.properties;
 	return CKR_OK;
 }
 
 CK_RV conn_refresh(struct conn *c, const struct conn_properties **ret)
 {
-	struct conn_properties p = c->caps.properties;
-
-	if (!c->caps.have_properties)
-		return conn_properties(c, ret);
-	TRY(ask_properties(c, TPM2_PT_VAR, &p));
-	c->caps.properties = p;
-	*ret = &c->caps.properties;
-	return CKR_OK;
+	c->caps.have_variable = false;
+	return conn_properties(c, ret);
 }
 
 /* ---- algorithms ---- */
@@ -190,15 +177,14 @@ static const char *const busless[] = {"INTC", "AMD", "MSFT", "IBM", "GOOG", "QCO
 
 CK_RV conn_protected(struct conn *c, bool *ret)
 {
-	const struct conn_properties *p;
-
 	*ret = c->bus == BUS_PROTECTED;
 	if (c->bus != BUS_AUTO)
 		return CKR_OK;
-	TRY(conn_properties(c, &p));
+	if (!c->caps.have_fixed)
+		TRY(ask_properties(c, TPM2_PT_FIXED));
 	*ret = true;
 	for (size_t i = 0; i < ARRAY_LEN(busless); i++)
-		if (strcmp(p->manufacturer_text, busless[i]) == 0)
+		if (strcmp(c->caps.properties.manufacturer_text, busless[i]) == 0)
 			*ret = false;
 	return CKR_OK;
 }

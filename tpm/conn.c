@@ -27,20 +27,19 @@ CK_RV conn_new(const struct conn_conf *conf, struct conn **ret)
 	return CKR_OK;
 }
 
+static CK_RV flush_all(struct conn *c, void *arg UNUSED)
+{
+	held_flush_all(c);
+	return CKR_OK;
+}
+
 /* A resource manager flushes what a closed connection leaves; a bare TPM doesn't. */
 static void leave_nothing(struct conn *c)
 {
-	if (!c->transport.sys || c->transport.managed || c->lost)
+	if (!c->transport.sys || c->transport.managed || !(held_any(c) || c->doubt))
 		return;
-	if (c->late && transport_late(&c->transport, LATE_MS) == TSS2_TCTI_RC_TRY_AGAIN)
-		return;
-	c->late = false;
-	c->seq = (struct sequence){.running = true, .context = RC_OBJECT,
-				   .retry_until = transport_now() + PATIENCE_MS};
-	if (c->doubt)
-		held_settle(c);
-	held_flush_all(c);
-	c->seq.running = false;
+	if (conn_run(c, RC_OBJECT, flush_all, NULL) != CKR_OK)
+		log_info("slot %s: objects of ours stay in the TPM, which can't be reached", c->slot);
 }
 
 void conn_free(struct conn *c)
@@ -192,11 +191,15 @@ static void repair_startup(struct conn *c)
 		c->lost = true;
 		return;
 	}
-	held_forget_all(c);
 	c->rebuild_storage = true;
-	c->generation++;
 	rc = call_startup(c);
-	c->lost = rc != TSS2_RC_SUCCESS && rc_base(rc) != TPM2_RC_INITIALIZE;
+	c->generation++;
+	if (rc == TSS2_RC_SUCCESS)
+		held_forget_all(c);
+	else if (rc_base(rc) == TPM2_RC_INITIALIZE) /* it was started already */
+		held_verify(c);
+	else
+		c->lost = true;
 	log_info("slot %s: the TPM was reset; TPM2_Startup: 0x%x", c->slot, rc);
 }
 

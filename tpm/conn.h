@@ -75,7 +75,7 @@ bool conn_managed(const struct conn *c);
 #define CONN_MAX_CURVES 16
 #define CONN_RSA_SIZES 4
 
-/* One GetCapability.  The second half changes while we look: conn_refresh() asks again. */
+/* A GetCapability for each half.  The second changes while we look: conn_refresh() asks for it again. */
 struct conn_properties {
 	uint32_t manufacturer;           /* TPM2_PT_MANUFACTURER, four ASCII characters big-endian */
 	char manufacturer_text[5], vendor[17];
@@ -85,7 +85,6 @@ struct conn_properties {
 	uint32_t lockout_counter, max_auth_fail, lockout_interval, lockout_recovery; /* tries, tries, s, s */
 };
 CK_RV conn_properties(struct conn *c, const struct conn_properties **ret) MUST_CHECK;
-/* Asks for the properties again. */
 CK_RV conn_refresh(struct conn *c, const struct conn_properties **ret) MUST_CHECK;
 /* Whether TPM2_ALG_… is implemented. */
 CK_RV conn_has_alg(struct conn *c, TPM2_ALG_ID alg, bool *ret) MUST_CHECK;

@@ -76,6 +76,7 @@ bool held_evict(struct conn *c);
 void held_tidy(struct conn *c);       /* after a sequence: sessions and scratch objects */
 void held_flush_all(struct conn *c);  /* before closing a bare TPM */
 void held_forget_all(struct conn *c);
+bool held_any(const struct conn *c);
 /* On a bare TPM after a reconnection: keeps the keys that are still there, flushes what else is ours. */
 void held_verify(struct conn *c);
 /* After an answer was lost: flushes what the command may have left. */
@@ -117,7 +118,7 @@ struct sequence {
 };
 
 struct caps {
-	bool have_properties, have_algs, have_curves, have_rsa;
+	bool have_fixed, have_variable, have_algs, have_curves, have_rsa;
 	struct conn_properties properties;
 	uint8_t algs[32];      /* a bit for each TPM_ALG_ID below 256 */
 	TPM2_ECC_CURVE curves[CONN_MAX_CURVES];
@@ -153,10 +154,11 @@ CK_RV conn_fail(struct conn *c, CK_RV rv);
 /* TPM2_Startup(CLEAR), TPM2_SelfTest: parts of repairs, never logged as failures. */
 TSS2_RC call_startup(struct conn *c) MUST_CHECK;
 TSS2_RC call_selftest(struct conn *c) MUST_CHECK;
-/* TPM2_FlushContext without a record of its failure. */
-void call_flush(struct conn *c, TPM2_HANDLE handle);
-/* TPM2_ReadPublic without a record of its failure; false: no such object. */
-bool call_name(struct conn *c, TPM2_HANDLE handle, TPM2B_NAME *ret, TPM2B_PUBLIC *ret_public);
+/* TPM2_FlushContext without a record of its failure.  False: it is still there; the next held_tidy() tries again. */
+bool call_flush(struct conn *c, TPM2_HANDLE handle);
+/* TPM2_ReadPublic without a record of its failure. */
+enum call_found { CALL_FOUND, CALL_NOT_THERE, CALL_UNKNOWN };
+enum call_found call_name(struct conn *c, TPM2_HANDLE handle, TPM2B_NAME *ret, TPM2B_PUBLIC *ret_public) MUST_CHECK;
 
 /* ---- session arithmetic (session_math.c): libcrypto objects fetched once, used under the connection's lock ---- */
 

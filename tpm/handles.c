@@ -89,6 +89,15 @@ void held_forget_all(struct conn *c)
 	c->held = (struct held){0};
 }
 
+bool held_any(const struct conn *c)
+{
+	bool any = count_objects(&c->held) > 0;
+
+	for (size_t i = 0; i < CONN_MAX_SESSIONS; i++)
+		any |= c->held.sessions[i] != 0;
+	return any;
+}
+
 /* The least recently used cached key of those that the running sequence doesn't use; NULL: none. */
 static struct held_key *oldest_idle(struct conn *c)
 {
@@ -107,10 +116,7 @@ bool held_evict(struct conn *c)
 {
 	struct held_key *k = oldest_idle(c);
 
-	if (!k)
-		return false;
-	call_flush(c, k->object.handle);
-	return true;
+	return k && call_flush(c, k->object.handle);
 }
 
 void held_tidy(struct conn *c)
@@ -135,29 +141,27 @@ void held_flush_all(struct conn *c)
 
 /* ---- after something was lost ---- */
 
-static bool still_there(struct conn *c, const struct held_object *o)
+static bool same_name(const TPM2B_NAME *a, const TPM2B_NAME *b)
 {
-	TPM2B_NAME name;
-
-	return call_name(c, o->handle, &name, NULL) &&
-	       bytes_equal(BYTES(name.name, name.size), BYTES(o->name.name, o->name.size));
+	return bytes_equal(BYTES(a->name, a->size), BYTES(b->name, b->size));
 }
 
-/* A handle's number may name another program's object by now: the name tells. */
+/* A handle's number may name another program's object by now: the name tells.  What can't be found out stays held. */
+static void verify(struct conn *c, const struct held_object *o)
+{
+	TPM2B_NAME name;
+	enum call_found found = o->handle ? call_name(c, o->handle, &name, NULL) : CALL_UNKNOWN;
+
+	if (found == CALL_NOT_THERE || (found == CALL_FOUND && !same_name(&name, &o->name)))
+		held_forget(c, o->handle);
+}
+
 void held_verify(struct conn *c)
 {
-	for (size_t i = 0; i < HELD_KEYS_MAX; i++) {
-		struct held_object *o = &c->held.keys[i].object;
-
-		if (o->handle && !still_there(c, o))
-			held_forget(c, o->handle);
-	}
-	for (size_t i = 0; i < CONN_MAX_OBJECTS; i++) {
-		struct held_object *o = &c->held.scratch[i];
-
-		if (o->handle && !still_there(c, o))
-			held_forget(c, o->handle);
-	}
+	for (size_t i = 0; i < HELD_KEYS_MAX; i++)
+		verify(c, &c->held.keys[i].object);
+	for (size_t i = 0; i < CONN_MAX_OBJECTS; i++)
+		verify(c, &c->held.scratch[i]);
 }
 
 /* What a template or a public area says of an object, without what the TPM fills in. */
@@ -174,16 +178,18 @@ static bool is_ours(struct conn *c, TPM2_HANDLE handle)
 
 	if (c->transport.managed) /* it shows us nobody else's */
 		return true;
-	return call_name(c, handle, &name, &public) && same_kind(&public.publicArea, &c->doubt_public.publicArea);
+	return call_name(c, handle, &name, &public) == CALL_FOUND &&
+	       same_kind(&public.publicArea, &c->doubt_public.publicArea);
 }
 
 static void flush_unknown(struct conn *c, TPM2_HANDLE first, bool sessions)
 {
 	TPM2_HANDLE found[16];
 	size_t n = 0;
-	CK_RV rv = tpm2_get_handles(c, first, found, ARRAY_LEN(found), &n);
 
-	for (size_t i = 0; rv == CKR_OK && i < n; i++) {
+	if (tpm2_get_handles(c, first, found, ARRAY_LEN(found), &n) != CKR_OK)
+		return;
+	for (size_t i = 0; i < n; i++) {
 		bool known = session_of(c, found[i]) || scratch_of(c, found[i]) || key_of(c, found[i]);
 
 		if (known || !(sessions || is_ours(c, found[i])))
@@ -204,14 +210,11 @@ void held_settle(struct conn *c)
 		flush_unknown(c, TPM2_HR_HMAC_SESSION, true);
 	if (doubt & CALL_OBJECT)
 		flush_unknown(c, TPM2_HR_TRANSIENT, false);
+	if (c->lost || c->late)
+		c->doubt |= doubt;
 }
 
 /* ---- the storage key ---- */
-
-static bool same_name(const TPM2B_NAME *a, const TPM2B_NAME *b)
-{
-	return bytes_equal(BYTES(a->name, a->size), BYTES(b->name, b->size));
-}
 
 /* Makes it from its template, and keeps its context. */
 static CK_RV make_storage(struct conn *c, struct storage *s, struct entity *ret)

@@ -40,7 +40,7 @@ struct rc_parts rc_decode(TSS2_RC rc)
 	uint16_t code = (uint16_t)rc;
 	struct rc_parts p = {.layer = LAYER(rc), .base = code};
 
-	p.tpm = tpm_layer(p.layer) && !resmgr_own(p.layer, code);
+	p.tpm = tpm_layer(p.layer) && !resmgr_own(p.layer, code) && rc >> 24 == 0;
 	if (!p.tpm || !(code & FORMAT_1))
 		return p;
 	p.base = (code & 0x3f) | FORMAT_1;

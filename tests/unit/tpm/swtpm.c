@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "crypto.h"
+#include "tcti_wrap.h"
 
 static bool can_bind(unsigned port, unsigned *ret)
 {
@@ -83,6 +85,7 @@ void swtpm_start(struct swtpm *t)
 	cr_assert_not_null(mkdtemp(t->dir));
 	t->port = free_ports();
 	snprintf(t->tcti, sizeof t->tcti, "swtpm:host=127.0.0.1,port=%u", t->port);
+	snprintf(t->wrapped, sizeof t->wrapped, "%s:%s", TCTI_WRAP, t->tcti);
 	launch(t);
 }
 
@@ -99,6 +102,29 @@ void swtpm_restart(struct swtpm *t)
 {
 	swtpm_kill(t);
 	launch(t);
+}
+
+/* swtpm's control channel: CMD_INIT without flags, its answer 4 bytes. */
+void swtpm_reset(const struct swtpm *t)
+{
+	static const uint8_t init[8] = {0, 0, 0, 2};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(t->port + 1)),
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	uint8_t answer[4];
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	cr_assert_eq(connect(s, (struct sockaddr *)&a, sizeof a), 0);
+	cr_assert_eq(write(s, init, sizeof init), (ssize_t)sizeof init);
+	cr_assert_eq(read(s, answer, sizeof answer), (ssize_t)sizeof answer);
+	close(s);
+}
+
+struct wrap *wrap_hooks(void)
+{
+	void *so = dlopen(TCTI_WRAP, RTLD_NOW);
+
+	cr_assert_not_null(so, "%s", dlerror());
+	return dlsym(so, "wrap");
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)

@@ -12,12 +12,15 @@ struct swtpm {
 	unsigned port;     /* commands; the control channel is the next one */
 	char dir[64];      /* its state, and whatever else the test wants to keep */
 	char tcti[128];
+	char wrapped[384]; /* the same through tcti_wrap.c */
 };
 
 /* Starts one with empty state; the test fails if that can't be done.  It ends with the test in any case. */
 void swtpm_start(struct swtpm *t);
 /* Kills it and starts it again at the same port on the same state: as after a power cut. */
 void swtpm_restart(struct swtpm *t);
+/* A TPM reset without TPM2_Startup: as firmware leaves it after a warm reset. */
+void swtpm_reset(const struct swtpm *t);
 void swtpm_kill(struct swtpm *t);
 /* Ends it and removes its state. */
 void swtpm_stop(struct swtpm *t);

@@ -5,17 +5,22 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "rv.h"
 #include "swtpm.h"
+#include "tcti_wrap.h"
 
 static struct swtpm tpm;
 static struct conn *conn;
 static struct storage storage;
 
+static struct wrap *wrap;
+
 static void start(void)
 {
 	log_configure(secure_getenv("SIGNET_LOG"));
 	swtpm_start(&tpm);
-	cr_assert_eq(conn_new(&(struct conn_conf){.slot = "test", .tcti = tpm.tcti}, &conn), CKR_OK);
+	wrap = wrap_hooks();
+	cr_assert_eq(conn_new(&(struct conn_conf){.slot = "test", .tcti = tpm.wrapped}, &conn), CKR_OK);
 }
 
 static void stop(void)
@@ -93,4 +98,352 @@ Test(conn, signs_within_its_budget)
 	conn = NULL;
 	cr_expect_eq(swtpm_census(&tpm).objects, 0);
 	cr_expect_eq(swtpm_census(&tpm).sessions, 0);
+}
+
+/* Nothing of ours is left when the connection has ended. */
+static void expect_clean(void)
+{
+	struct swtpm_census census;
+
+	wrap->transmit = NULL;
+	wrap->receive = NULL;
+	conn_free(conn);
+	conn = NULL;
+	census = swtpm_census(&tpm);
+	cr_expect_eq(census.objects, 0, "%zu objects left", census.objects);
+	cr_expect_eq(census.sessions, 0, "%zu sessions left", census.sessions);
+}
+
+Test(conn, evicts_its_own_keys)
+{
+	struct key k[4];
+
+	swtpm_storage(conn, false, &storage);
+	for (size_t i = 0; i < ARRAY_LEN(k); i++)
+		k[i] = make(TPM2_ALG_ECC);
+	for (size_t i = 0; i < 3 * ARRAY_LEN(k); i++)
+		cr_expect_eq(sign(&k[i * 3 % ARRAY_LEN(k)], i % 2), CKR_OK);
+	cr_expect_leq(swtpm_census(&tpm).objects, 2);
+	expect_clean();
+}
+
+Test(conn, storage_key_from_its_context)
+{
+	struct key k, other;
+
+	swtpm_storage(conn, true, &storage);
+	k = make(TPM2_ALG_ECC);
+	other = make(TPM2_ALG_ECC);
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	cr_expect_eq(sign(&other, true), CKR_OK);
+	cr_expect_eq(swtpm_census(&tpm).objects, 2); /* the two keys, not the storage key */
+	swtpm_restart(&tpm);                         /* the saved context is void */
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	cr_expect_eq(sign(&other, false), CKR_OK);
+	expect_clean();
+}
+
+Test(conn, another_tpm_is_not_recognized)
+{
+	struct key k;
+
+	swtpm_storage(conn, true, &storage);
+	k = make(TPM2_ALG_ECC);
+	storage.saved = false;
+	storage.entity.name.name[10] ^= 1;
+	cr_expect_eq(sign(&k, false), CKR_TOKEN_NOT_RECOGNIZED);
+	expect_clean();
+}
+
+Test(conn, survives_a_restart)
+{
+	struct key k;
+
+	swtpm_storage(conn, false, &storage);
+	k = make(TPM2_ALG_ECC);
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	swtpm_restart(&tpm);
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	swtpm_reset(&tpm); /* TPM2_RC_INITIALIZE until somebody starts it */
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	expect_clean();
+}
+
+Test(conn, gone_and_back)
+{
+	struct key k;
+
+	swtpm_storage(conn, false, &storage);
+	k = make(TPM2_ALG_ECC);
+	swtpm_kill(&tpm);
+	cr_expect_eq(sign(&k, true), CKR_DEVICE_REMOVED);
+	cr_expect_eq(conn_probe(conn), CKR_TOKEN_NOT_PRESENT);
+	swtpm_restart(&tpm);
+	cr_expect_eq(conn_probe(conn), CKR_OK);
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	expect_clean();
+}
+
+/* ---- faults ---- */
+
+static unsigned fault_at;     /* the command that goes wrong, counted from now */
+static unsigned fault_times;
+static TSS2_RC fault;
+
+static void arm(unsigned at, unsigned times, TSS2_RC rc)
+{
+	fault_at = wrap->sent + at;
+	fault_times = times;
+	fault = rc;
+}
+
+static bool hit(unsigned n)
+{
+	return n >= fault_at && n < fault_at + fault_times;
+}
+
+static TSS2_RC lose_command(uint32_t cc UNUSED, unsigned n, TSS2_RC *answer UNUSED)
+{
+	return hit(n) ? fault : TSS2_RC_SUCCESS;
+}
+
+static TSS2_RC lose_answer(uint32_t cc UNUSED, unsigned n, uint8_t *answer UNUSED, size_t *size UNUSED)
+{
+	return hit(n) ? fault : TSS2_RC_SUCCESS;
+}
+
+static TSS2_RC answer_instead(uint32_t cc UNUSED, unsigned n, TSS2_RC *answer)
+{
+	if (hit(n))
+		*answer = fault;
+	return TSS2_RC_SUCCESS;
+}
+
+/* A key that isn't loaded, with a protected signature below a transient storage key: every kind of command. */
+static struct key cold_key(void)
+{
+	struct key k;
+
+	swtpm_storage(conn, true, &storage);
+	k = make(TPM2_ALG_ECC);
+	return k;
+}
+
+Test(conn, every_lost_answer_is_repeated_and_leaves_nothing)
+{
+	struct key k = cold_key();
+
+	for (unsigned n = 1; n <= 8; n++) {
+		handles_drop(conn, k.blob.id);
+		wrap->receive = lose_answer;
+		arm(n, 1, TSS2_TCTI_RC_IO_ERROR);
+		cr_expect_eq(sign(&k, true), CKR_OK, "answer %u", n);
+		wrap->receive = NULL;
+		cr_expect_eq(sign(&k, true), CKR_OK);
+		cr_expect_leq(swtpm_census(&tpm).objects, 2, "answer %u", n);
+		cr_expect_eq(swtpm_census(&tpm).sessions, 0, "answer %u", n);
+	}
+	expect_clean();
+}
+
+Test(conn, every_lost_command_is_repeated)
+{
+	struct key k = cold_key();
+
+	wrap->transmit = lose_command;
+	for (unsigned n = 1; n <= 8; n++) {
+		handles_drop(conn, k.blob.id);
+		arm(n, 1, TSS2_TCTI_RC_NO_CONNECTION);
+		cr_expect_eq(sign(&k, true), CKR_OK, "command %u", n);
+	}
+	expect_clean();
+}
+
+Test(conn, a_connection_that_stays_lost_is_a_removed_device)
+{
+	struct key k = cold_key();
+
+	wrap->transmit = lose_command;
+	for (unsigned n = 1; n <= 5; n++) {
+		handles_drop(conn, k.blob.id);
+		arm(n, 1000, TSS2_TCTI_RC_IO_ERROR);
+		cr_expect_eq(sign(&k, true), CKR_DEVICE_REMOVED, "from command %u", n);
+		fault_times = 0;
+		cr_expect_eq(sign(&k, true), CKR_OK);
+	}
+	expect_clean();
+}
+
+Test(conn, a_busy_tpm_is_waited_for)
+{
+	static const TSS2_RC busy[] = {TPM2_RC_RETRY, TPM2_RC_YIELDED, TPM2_RC_TESTING, TPM2_RC_NV_RATE,
+				       TSS2_RESMGR_TPM_RC_LAYER | TPM2_RC_RETRY};
+	struct key k = cold_key();
+
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	wrap->transmit = answer_instead;
+	for (size_t i = 0; i < ARRAY_LEN(busy); i++)
+		for (unsigned times = 1; times <= 5; times += 2) {
+			arm(2, times, busy[i]);
+			cr_expect_eq(sign(&k, true), CKR_OK, "0x%x, %u times", busy[i], times);
+		}
+	arm(2, 1000, TPM2_RC_RETRY);
+	cr_expect_eq(sign(&k, true), CKR_FUNCTION_FAILED);
+	cr_expect_eq(conn_rc(conn), TPM2_RC_RETRY);
+	expect_clean();
+}
+
+Test(conn, codes_that_are_mended_by_a_second_run)
+{
+	static const TSS2_RC mended[] = {TPM2_RC_NONCE | TPM2_RC_S | TPM2_RC_1, TPM2_RC_REFERENCE_S0, TPM2_RC_REFERENCE_H0,
+					 TPM2_RC_HANDLE | TPM2_RC_1, TPM2_RC_CONTEXT_GAP, TPM2_RC_TOO_MANY_CONTEXTS,
+					 TPM2_RC_OBJECT_MEMORY, TPM2_RC_SESSION_MEMORY, TPM2_RC_NEEDS_TEST,
+					 TPM2_RC_PARENT};
+	struct key k = cold_key();
+
+	wrap->transmit = answer_instead;
+	for (size_t i = 0; i < ARRAY_LEN(mended); i++)
+		for (unsigned n = 1; n <= 4; n++) {
+			handles_drop(conn, k.blob.id);
+			arm(n, 1, mended[i]);
+			cr_expect_eq(sign(&k, true), CKR_OK, "0x%x at command %u", mended[i], n);
+		}
+	expect_clean();
+}
+
+Test(conn, a_refusal_is_final)
+{
+	struct key k = cold_key();
+	unsigned before;
+
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	wrap->transmit = answer_instead;
+	before = wrap->sent;
+	arm(2, 1, TPM2_RC_BAD_AUTH | TPM2_RC_S | TPM2_RC_1);
+	cr_expect_eq(sign(&k, true), CKR_DEVICE_ERROR);
+	cr_expect_eq(wrap->sent - before, 3); /* StartAuthSession, Sign, FlushContext */
+	expect_clean();
+}
+
+Test(conn, failure_mode)
+{
+	struct key k = cold_key();
+	unsigned before;
+
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	wrap->transmit = answer_instead;
+	arm(1, 1000, TPM2_RC_FAILURE);
+	cr_expect_eq(sign(&k, true), CKR_DEVICE_ERROR);
+	cr_expect(conn_poisoned(conn));
+	before = wrap->sent;
+	cr_expect_eq(sign(&k, true), CKR_DEVICE_ERROR); /* not asked again within a second */
+	cr_expect_eq(wrap->sent, before);
+	fault_times = 0;
+	usleep(1100000);
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	cr_expect_not(conn_poisoned(conn));
+	expect_clean();
+}
+
+Test(conn, no_answer_within_the_deadline)
+{
+	struct key k = cold_key();
+
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	kill(tpm.pid, SIGSTOP);
+	cr_expect_eq(sign(&k, true), CKR_FUNCTION_FAILED);
+	cr_expect_eq(sign(&k, true), CKR_FUNCTION_FAILED); /* still nothing */
+	kill(tpm.pid, SIGCONT);
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	expect_clean();
+}
+
+/* ---- processes ---- */
+
+Test(conn, a_forked_child_sends_nothing)
+{
+	struct key k = cold_key();
+	unsigned sent;
+	int status;
+	pid_t child;
+
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	sent = wrap->sent;
+	child = fork();
+	if (child == 0) {
+		conn_forked(conn);
+		conn_free(conn);
+		_exit(wrap->sent == sent ? 0 : 1);
+	}
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	cr_expect_eq(sign_commands(&k, false), 1); /* still loaded */
+	expect_clean();
+}
+
+Test(conn, two_share_a_bare_tpm)
+{
+	struct conn *other, *mine = conn;
+	struct key a, b, c, d;
+
+	swtpm_storage(conn, false, &storage);
+	a = make(TPM2_ALG_ECC);
+	b = make(TPM2_ALG_ECC);
+	c = make(TPM2_ALG_ECC);
+	d = make(TPM2_ALG_ECC);
+	cr_assert_eq(conn_new(&(struct conn_conf){.slot = "other", .tcti = tpm.tcti}, &other), CKR_OK);
+	conn = other;
+	cr_expect_eq(sign(&a, true), CKR_OK);
+	conn = mine; /* two places are left: for the storage key, which takes one while it is used, and a key */
+	cr_expect_eq(sign(&c, true), CKR_OK);
+	cr_expect_eq(sign(&d, true), CKR_OK);
+	cr_expect_eq(sign(&c, true), CKR_OK);
+	cr_expect_eq(sign(&d, true), CKR_OK);
+	conn = other;
+	cr_expect_eq(sign(&b, true), CKR_OK);
+	cr_expect_eq(sign(&a, true), CKR_OK);
+	conn = mine;
+	cr_expect_eq(sign(&c, true), CKR_OK);
+	conn_free(other);
+	expect_clean();
+}
+
+/* ---- what the TPM can do ---- */
+
+static CK_RV caps_body(struct conn *c, void *arg UNUSED)
+{
+	const struct conn_properties *p;
+	const uint16_t *sizes;
+	bool yes, no, protected;
+	size_t n;
+
+	TRY(conn_properties(c, &p));
+	cr_expect_str_eq(p->manufacturer_text, "IBM");
+	cr_expect_gt(p->max_auth_fail, 0);
+	cr_expect_not(p->lockout_auth_set || p->owner_auth_set || p->in_lockout);
+	TRY(conn_has_alg(c, TPM2_ALG_RSA, &yes));
+	TRY(conn_has_alg(c, TPM2_ALG_SM4, &no));
+	cr_expect(yes && !no);
+	TRY(conn_has_curve(c, TPM2_ECC_NIST_P384, &yes));
+	cr_expect(yes);
+	TRY(conn_rsa_sizes(c, &sizes, &n));
+	cr_expect(n >= 2 && sizes[n - 1] >= 2048);
+	TRY(conn_protected(c, &protected));
+	cr_expect_not(protected);
+	return CKR_OK;
+}
+
+Test(conn, asks_once_what_the_tpm_can_do)
+{
+	uint64_t before;
+
+	cr_expect_eq(conn_commands(conn), 0);
+	cr_expect_eq(conn_probe(conn), CKR_OK);
+	cr_expect_eq(conn_commands(conn), 0);
+	cr_expect_eq(conn_run(conn, RC_PROBE, caps_body, NULL), CKR_OK);
+	before = conn_commands(conn);
+	cr_expect_leq(before, 8);
+	cr_expect_eq(conn_run(conn, RC_PROBE, caps_body, NULL), CKR_OK);
+	cr_expect_eq(conn_commands(conn), before);
+	expect_clean();
 }

@@ -228,6 +228,7 @@ Test(rc, unknown_codes)
 	expect_answer(0x9ffff, RC_SIGN, CKR_GENERAL_ERROR, RC_ASSERT);
 	expect_answer(0xaffff, RC_SIGN, CKR_DEVICE_REMOVED, RC_RECONNECT);
 	expect_answer(0xaffff, RC_PROBE, CKR_TOKEN_NOT_PRESENT, RC_RECONNECT);
+	expect_answer(0x40000000, RC_SIGN, CKR_DEVICE_ERROR, RC_NOTHING); /* not a success */
 	expect_answer(0xff0001, RC_SIGN, CKR_DEVICE_ERROR, RC_NOTHING);
 }
 
