@@ -14,7 +14,7 @@ enum mech_input {
 struct mech {
 	CK_MECHANISM_TYPE type, base;   /* base: what token_mech rows speak of */
 	CK_FLAGS flags;                 /* CKF_SIGN … that the standard knows for it, CKF_EC_* */
-	CK_OBJECT_CLASS class;          /* of the key that signs or decrypts: CKO_PRIVATE_KEY or CKO_SECRET_KEY; digests: none */
+	CK_OBJECT_CLASS class;          /* of the signing or decrypting key: CKO_PRIVATE_KEY or CKO_SECRET_KEY; digests: none */
 	CK_KEY_TYPE key_type;
 	enum mech_input input;
 	const struct hash *hash;        /* HASHED: what the front hashes with; else as in struct scheme */

@@ -137,7 +137,9 @@ static struct session session = {.slot = &slot};
 
 /* ---- keys ---- */
 
-enum key_handle { NO_KEY, P256_KEY, RSA_KEY, HMAC_KEY, AES_KEY, AUTH_KEY, VERIFY_ONLY_KEY, BIG_KEY, CHOSEN_KEY, DATA, HANDLES };
+enum key_handle {
+	NO_KEY, P256_KEY, RSA_KEY, HMAC_KEY, AES_KEY, AUTH_KEY, VERIFY_ONLY_KEY, BIG_KEY, CHOSEN_KEY, DATA, HANDLES
+};
 
 static struct object objects[HANDLES];
 static struct token_obj token_objs[HANDLES];
@@ -344,6 +346,16 @@ Test(operation, sizes_cost_nothing)
 	cr_assert_eq(token.finished, 1);
 	cr_assert(bytes_equal(BYTES(token.in, token.in_len), BYTES_OF(abc)));
 	IS(C_Sign(1, abc, 3, out, &n), CKR_OPERATION_NOT_INITIALIZED);
+}
+
+Test(operation, after_a_small_buffer_the_final_call_is_open)
+{
+	OK(sign_init(CKM_ECDSA_SHA256, P256_KEY));
+	n = 1;
+	IS(C_Sign(1, abc, 3, out, &n), CKR_BUFFER_TOO_SMALL);
+	OK(C_SignUpdate(1, abc, 3));
+	OK(C_SignFinal(1, out, &n));
+	cr_assert(bytes_equal(BYTES(token.in, token.in_len), BYTES_OF(abc_sha256)));
 }
 
 Test(operation, bad_arguments_end_it)
