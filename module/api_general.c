@@ -1,10 +1,16 @@
 /* General-purpose functions (PKCS#11 3.2, 5.4) and the relics of parallel sessions (5.20). */
 #include "dispatch.h"
+#include "log.h"
 #include "pad.h"
 
 CK_RV C_Initialize(void *args)
 {
-	return library_initialize(args);
+	CK_RV rv;
+
+	log_context(function_name(FN_C_Initialize));
+	rv = library_initialize(args);
+	log_context(NULL);
+	return rv;
 }
 
 CK_RV C_Finalize(void *reserved)
