@@ -75,6 +75,7 @@ Test(rsa_crypt, oaep_both_ways)
 		is(decrypt(m, p.priv, sealed, 256, out, &n), CKR_OK);
 		cr_assert(n == hashes[i].most && memcmp(out, plain, n) == 0);
 		OK(C_EncryptInit, h.session, m, p.pub);
+		n = sizeof out;
 		EXPECT(CKR_DATA_LEN_RANGE, C_Encrypt, h.session, plain, hashes[i].most + 1, out, &n);
 		sealed[100] ^= 1;
 		is(decrypt(m, p.priv, sealed, 256, out, &n), CKR_ENCRYPTED_DATA_INVALID);
