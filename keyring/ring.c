@@ -157,14 +157,15 @@ static void sweep_stage(void)
 	littered = false;
 }
 
-int stage_key(const char *type, const char *description, struct bytes payload, key_perm_t perm, struct stage *ret)
+int stage_key(key_serial_t home, const char *type, const char *description, struct bytes payload, key_perm_t perm,
+	      struct stage *ret)
 {
-	struct stage s = {0};
+	struct stage s = {.home = home};
 	int err;
 
-	if (littered)
+	if (home == KEY_SPEC_THREAD_KEYRING && littered)
 		sweep_stage();
-	s.key = kr_sys->add_key(type, description, payload.ptr, payload.len, KEY_SPEC_THREAD_KEYRING);
+	s.key = kr_sys->add_key(type, description, payload.ptr, payload.len, home);
 	if (s.key < 0)
 		return errno;
 	err = perm == 0 ? 0 : kr_errno(kr_sys->setperm(s.key, perm));
@@ -178,7 +179,7 @@ int stage_key(const char *type, const char *description, struct bytes payload, k
 
 void stage_done(struct stage *s)
 {
-	if (s->key > 0 && kr_errno(kr_sys->unlink(s->key, KEY_SPEC_THREAD_KEYRING)) != 0)
+	if (s->key > 0 && kr_errno(kr_sys->unlink(s->key, s->home)) != 0 && s->home == KEY_SPEC_THREAD_KEYRING)
 		littered = true;
 	s->key = 0;
 }

@@ -32,13 +32,15 @@ int key_read(key_serial_t key, struct buffer *out) MUST_CHECK;
 /* Its length in bytes. */
 int key_length(key_serial_t key, size_t *ret) MUST_CHECK;
 
-/* A key under construction: it hangs in this thread's keyring, where nobody else sees it and where it dies with the
- * thread, until stage_done() takes it out again.  What was linked elsewhere meanwhile stays. */
+/* A key under construction: it hangs in a ring at home until stage_done() takes it out again.  What was linked elsewhere
+ * meanwhile stays.  The home is one that nobody else uses: this thread's keyring (KEY_SPEC_THREAD_KEYRING) or a ring
+ * made for the purpose. */
 struct stage {
 	key_serial_t key; /* 0: none */
+	key_serial_t home;
 };
 /* perm 0: as the kernel sets it. */
-int stage_key(const char *type, const char *description, struct bytes payload, key_perm_t perm,
+int stage_key(key_serial_t home, const char *type, const char *description, struct bytes payload, key_perm_t perm,
 	      struct stage *ret) MUST_CHECK;
 void stage_done(struct stage *s);
 

@@ -121,6 +121,8 @@ static CK_RV adopt(struct kr_token *t, key_serial_t ring)
 	forget_secret(t);
 	TRY(use_trec(t, ring, key, &trec));
 	t->store.perm = anchor_perm(&t->anchor);
+	if (ring_find(ring, "keyring", STORE_STAGE, &t->store.stage) != 0)
+		t->store.stage = 0;
 	t->writable = ring_writable(ring);
 	t->lost = false;
 	t->retell = true;

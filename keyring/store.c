@@ -3,6 +3,7 @@
  *	signet:token        user             the token record (trec.c)
  *	signet:tries        user             the PIN counter (tries.c), changed in place
  *	signet:reserve      user             zeros; at least as long as the longest `user` record, and some
+ *	signet:stage        keyring          empty: where a key is built before it is linked into the ring
  *	signet:r:HEX        user or big_key  a record (module/base/record.c); HEX is its id, 32 lower-case digits
  *
  * Anything else in the ring is left alone.
@@ -58,6 +59,19 @@ int store_find_record(const struct store *st, const uint8_t id[16], key_serial_t
 	return err;
 }
 
+/* Whatever a process that died left in the stage is taken out first: a key of the same name would be changed in place,
+ * and may be live.  The owner's permissions can only be set on a key that this thread possesses (anchor.h); if it
+ * doesn't, the key is built in the thread's own keyring instead.  That one costs a key of the quota for as long as the
+ * thread lives, so it comes second. */
+int store_stage(const struct store *st, const char *type, const char *name, struct bytes payload, struct stage *ret)
+{
+	int err = st->stage == 0 ? ENOKEY : kr_errno(kr_sys->clear(st->stage));
+
+	if (err == 0)
+		err = stage_key(st->stage, type, name, payload, st->perm, ret);
+	return kr_gone(err) ? stage_key(KEY_SPEC_THREAD_KEYRING, type, name, payload, st->perm, ret) : err;
+}
+
 /* ---- the reserve ---- */
 
 struct reserve {
@@ -81,7 +95,7 @@ static int reserve_look(const struct store *st, struct reserve *ret)
 static int reserve_new(const struct store *st, const uint8_t *zeros, size_t len)
 {
 	struct stage s CLEANUP(stage_done) = {0};
-	int err = stage_key("user", STORE_RESERVE, BYTES(zeros, len), st->perm, &s);
+	int err = store_stage(st, "user", STORE_RESERVE, BYTES(zeros, len), &s);
 
 	return err != 0 ? err : kr_errno(kr_sys->link(s.key, st->ring));
 }
@@ -138,20 +152,13 @@ static bool reserve_give(const struct store *st, const struct reserve *r, unsign
 	}
 }
 
-int store_fill_reserve(const struct store *st)
-{
-	static const uint8_t zeros[RESERVE_MIN];
-
-	return store_fill(st, STORE_RESERVE, BYTES_OF(zeros));
-}
-
 /* ---- changes ---- */
 
 /* The commit: build outside, link in; what was staged is taken out again either way. */
 static int put(const struct store *st, const char *type, const char *name, struct bytes payload, key_serial_t *ret)
 {
 	struct stage s CLEANUP(stage_done) = {0};
-	int err = stage_key(type, name, payload, st->perm, &s);
+	int err = store_stage(st, type, name, payload, &s);
 
 	if (err == 0)
 		err = kr_errno(kr_sys->link(s.key, st->ring));
@@ -238,11 +245,28 @@ int store_remove(struct store *st, key_serial_t key)
 	return kr_errno(kr_sys->unlink(key, st->ring));
 }
 
-int store_fill(const struct store *st, const char *name, struct bytes payload)
+static int fill(const struct store *st, const char *type, const char *name, struct bytes payload)
 {
-	key_serial_t key = kr_sys->add_key("user", name, payload.ptr, payload.len, st->ring);
+	key_serial_t key = kr_sys->add_key(type, name, payload.ptr, payload.len, st->ring);
 
 	if (key < 0)
 		return errno;
 	return st->perm == 0 ? 0 : kr_errno(kr_sys->setperm(key, st->perm));
+}
+
+int store_fill(const struct store *st, const char *name, struct bytes payload)
+{
+	return fill(st, "user", name, payload);
+}
+
+int store_fill_stage(const struct store *st)
+{
+	return fill(st, "keyring", STORE_STAGE, NO_BYTES);
+}
+
+int store_fill_reserve(const struct store *st)
+{
+	static const uint8_t zeros[RESERVE_MIN];
+
+	return fill(st, "user", STORE_RESERVE, BYTES_OF(zeros));
 }

@@ -9,11 +9,13 @@
 #define STORE_TOKEN "signet:token"
 #define STORE_TRIES "signet:tries"
 #define STORE_RESERVE "signet:reserve"
+#define STORE_STAGE "signet:stage"
 #define STORE_RECORD "signet:r:"
 #define STORE_RECORD_NAME (sizeof STORE_RECORD + 32)
 
 struct store {
 	key_serial_t ring;
+	key_serial_t stage; /* the ring inside it where keys are built; 0: there is none */
 	key_perm_t perm;  /* of its keys; 0: the kernel's default */
 	bool no_big_key;  /* this kernel has none */
 };
@@ -35,5 +37,10 @@ int store_remove(struct store *st, key_serial_t key) MUST_CHECK;
 /* Fills a ring that is being built: a key directly in it. */
 int store_fill(const struct store *st, const char *name, struct bytes payload) MUST_CHECK;
 int store_fill_reserve(const struct store *st) MUST_CHECK;
+int store_fill_stage(const struct store *st) MUST_CHECK;
+
+/* Builds a key outside the ring, for whoever then links it in. */
+int store_stage(const struct store *st, const char *type, const char *name, struct bytes payload,
+		struct stage *ret) MUST_CHECK;
 
 #endif

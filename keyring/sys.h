@@ -19,10 +19,12 @@ struct kr_sys {
 	long (*persistent)(uid_t uid, key_serial_t into);     /* KEYCTL_GET_PERSISTENT */
 	long (*update)(key_serial_t key, const void *payload, size_t len);
 	long (*setperm)(key_serial_t key, key_perm_t perm);
+	long (*set_timeout)(key_serial_t key, unsigned seconds);
 	long (*describe)(key_serial_t key, char *out, size_t cap);
 	long (*read)(key_serial_t key, char *out, size_t cap);
 	long (*link)(key_serial_t key, key_serial_t ring);
 	long (*unlink)(key_serial_t key, key_serial_t ring);
+	long (*clear)(key_serial_t ring);
 	long (*search)(key_serial_t ring, const char *type, const char *description, key_serial_t link_to);
 	long (*move)(key_serial_t key, key_serial_t from, key_serial_t to, unsigned flags);
 	long (*invalidate)(key_serial_t key);

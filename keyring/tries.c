@@ -48,7 +48,7 @@ CK_RV tries_read(const struct store *st, struct tries *ret)
 static int tries_new(const struct store *st, const struct tries_payload *p)
 {
 	struct stage s CLEANUP(stage_done) = {0};
-	int err = stage_key("user", STORE_TRIES, BYTES_OF(p->b), st->perm, &s);
+	int err = store_stage(st, "user", STORE_TRIES, BYTES_OF(p->b), &s);
 
 	return err != 0 ? err : kr_errno(kr_sys->link(s.key, st->ring));
 }
