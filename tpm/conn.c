@@ -269,17 +269,32 @@ static CK_RV run(struct conn *c, enum rc_context context, conn_body *body, void 
 	return rv;
 }
 
+/* Under the lock. */
+static CK_RV run_alone(struct conn *c, enum rc_context context, conn_body *body, void *arg)
+{
+	if (!c->seq.running)
+		return run(c, context, body, arg);
+	log_error("slot %s: a sequence within a sequence is a bug in Signet; please report this line", c->slot);
+	return CKR_GENERAL_ERROR;
+}
+
 CK_RV conn_run(struct conn *c, enum rc_context context, conn_body *body, void *arg)
 {
 	CK_RV rv;
 
 	TRY(lock_take(c->lock));
-	if (c->seq.running) {
-		log_error("slot %s: a sequence within a sequence is a bug in Signet; please report this line", c->slot);
-		rv = CKR_GENERAL_ERROR;
-	} else {
-		rv = run(c, context, body, arg);
-	}
+	rv = run_alone(c, context, body, arg);
+	lock_drop(c->lock);
+	return rv;
+}
+
+CK_RV conn_run_connected(struct conn *c, enum rc_context context, conn_body *body, void *arg)
+{
+	CK_RV rv = CKR_OK;
+
+	TRY(lock_take(c->lock));
+	if (c->transport.sys && !c->lost)
+		rv = run_alone(c, context, body, arg);
 	lock_drop(c->lock);
 	return rv;
 }

@@ -52,7 +52,8 @@ CK_RV conn_probe(struct conn *c) MUST_CHECK;
 
 /* What the commands from here on are for; returns what they were for. */
 enum rc_context conn_context(struct conn *c, enum rc_context context);
-/* The raw code of the last command that failed in this sequence or, after it, in the last one; 0: none. */
+/* The raw code of the last command that failed in this sequence; 0: none.  To be asked inside it: afterwards another
+ * thread's sequence may have begun. */
 TSS2_RC conn_rc(const struct conn *c);
 /* The same, without layer and position: TPM2_RC_NV_DEFINED … (rc_base()). */
 uint16_t conn_rc_base(const struct conn *c);

@@ -87,7 +87,7 @@ void held_settle(struct conn *c);
 struct transport {
 	TSS2_TCTI_CONTEXT *tcti;
 	TSS2_SYS_CONTEXT *sys;
-	bool managed;          /* a resource manager is behind it */
+	_Atomic bool managed;  /* a resource manager is behind it; read without the lock */
 	uint16_t stream_port;  /* TCTIs that connect for each command and give no poll handle; 0: others */
 	bool pollable;
 	bool complained;       /* the reason for not connecting stands in the log */
@@ -135,12 +135,14 @@ struct conn {
 	struct session_math *math;
 	bool lost;             /* the transport is no longer usable: closed before the next use */
 	bool late;             /* the answer of a command is still outstanding */
-	bool poisoned;
 	int64_t poisoned_until;
 	unsigned doubt;        /* CALL_OBJECT, CALL_SESSION: an answer was lost that may have left one */
 	TPM2B_PUBLIC doubt_public;
 	bool rebuild_storage;  /* the storage key's saved context is not to be trusted */
-	uint64_t generation, commands, sequences;
+	uint64_t sequences;
+	/* Read without the lock: */
+	_Atomic bool poisoned;
+	_Atomic uint64_t generation, commands;
 	struct sequence seq;
 	struct held held;
 	struct caps caps;
@@ -148,6 +150,8 @@ struct conn {
 
 /* Whether a failure with this action leads to the sequence's repetition. */
 bool conn_repeats(const struct conn *c, enum rc_action action);
+/* conn_run(), or nothing and CKR_OK where there is no connection that works. */
+CK_RV conn_run_connected(struct conn *c, enum rc_context context, conn_body *body, void *arg) MUST_CHECK;
 /* Records a failure found without a TPM's answer; returns rv. */
 CK_RV conn_fail(struct conn *c, CK_RV rv);
 

@@ -330,6 +330,6 @@ void handles_drop(struct conn *c, const uint8_t id[16])
 	uint8_t copy[16];
 
 	memcpy(copy, id, sizeof copy);
-	if (c->transport.sys && !c->lost && conn_run(c, RC_OBJECT, drop, copy) != CKR_OK)
+	if (conn_run_connected(c, RC_OBJECT, drop, copy) != CKR_OK)
 		log_debug("slot %s: a destroyed key stays loaded until the connection ends", c->slot);
 }
