@@ -45,7 +45,8 @@ typedef CK_RV conn_body(struct conn *c, void *arg);
  * Not to be nested.  Returns the body's result, or that of connecting:
  * CKR_TOKEN_NOT_PRESENT (RC_PROBE), CKR_DEVICE_REMOVED (else), CKR_DEVICE_ERROR (failure mode), CKR_HOST_MEMORY. */
 CK_RV conn_run(struct conn *c, enum rc_context context, conn_body *body, void *arg) MUST_CHECK;
-/* Connects if there is no connection, and sends at most what that takes; no TPM command. */
+/* Connects if there is no connection, and sends at most what that takes; no TPM command.  A TPM that is busy or in
+ * failure mode is there, too: CKR_OK.  Else CKR_TOKEN_NOT_PRESENT or CKR_HOST_MEMORY. */
 CK_RV conn_probe(struct conn *c) MUST_CHECK;
 
 /* ---- inside a sequence ---- */

@@ -88,6 +88,7 @@ struct transport {
 	TSS2_TCTI_CONTEXT *tcti;
 	TSS2_SYS_CONTEXT *sys;
 	_Atomic bool managed;  /* a resource manager is behind it; read without the lock */
+	bool device;           /* a device node; else a socket */
 	uint16_t stream_port;  /* TCTIs that connect for each command and give no poll handle; 0: others */
 	bool pollable;
 	bool complained;       /* the reason for not connecting stands in the log */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -183,6 +184,7 @@ CK_RV transport_open(struct transport *t, const char *slot, const char *tcti, TS
 	}
 	t->complained = false;
 	t->managed = behind_manager(tcti);
+	t->device = tcti_is(tcti, "device");
 	t->pollable = Tss2_Tcti_GetPollHandles(t->tcti, handles, &n) == TSS2_RC_SUCCESS && n > 0;
 	t->stream_port = t->pollable ? 0 : stream_port(tcti);
 	return CKR_OK;
@@ -275,10 +277,52 @@ static bool wait_readable(struct transport *t, int guess, int wait_ms)
 	return r != 0;
 }
 
+/* The socket TCTIs use write(2): a software TPM that has just died would kill the application with SIGPIPE. */
+struct pipe_guard {
+	sigset_t before;
+	bool pending; /* somebody else's */
+};
+
+static void pipe_block(struct pipe_guard *g)
+{
+	sigset_t set, pending;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	g->pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+	pthread_sigmask(SIG_BLOCK, &set, &g->before);
+}
+
+static void pipe_restore(const struct pipe_guard *g, TSS2_RC rc)
+{
+	static const struct timespec now;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	if (rc != TSS2_RC_SUCCESS && !g->pending)
+		while (sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR)
+			;
+	pthread_sigmask(SIG_SETMASK, &g->before, NULL);
+}
+
+static TSS2_RC transmit(struct transport *t)
+{
+	struct pipe_guard guard;
+	TSS2_RC rc;
+
+	if (t->device)
+		return Tss2_Sys_ExecuteAsync(t->sys);
+	pipe_block(&guard);
+	rc = Tss2_Sys_ExecuteAsync(t->sys);
+	pipe_restore(&guard, rc);
+	return rc;
+}
+
 TSS2_RC transport_exchange(struct transport *t, int wait_ms)
 {
 	int guess = t->stream_port ? next_fd() : -1;
-	TSS2_RC rc = Tss2_Sys_ExecuteAsync(t->sys);
+	TSS2_RC rc = transmit(t);
 
 	if (rc != TSS2_RC_SUCCESS)
 		return rc;

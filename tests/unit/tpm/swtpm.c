@@ -126,6 +126,11 @@ void swtpm_reset(const struct swtpm *t)
 	close(s);
 }
 
+const char *wrap_path(void)
+{
+	return TCTI_WRAP;
+}
+
 struct wrap *wrap_hooks(void)
 {
 	void *so = dlopen(TCTI_WRAP, RTLD_NOW);

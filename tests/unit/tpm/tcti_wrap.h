@@ -18,5 +18,6 @@ struct wrap {
 };
 
 struct wrap *wrap_hooks(void);
+const char *wrap_path(void);
 
 #endif

@@ -358,6 +358,32 @@ Test(conn, no_answer_within_the_deadline)
 	expect_clean();
 }
 
+static TSS2_RC lose_sessions(uint32_t cc, unsigned n UNUSED, uint8_t *answer UNUSED, size_t *size UNUSED)
+{
+	return cc == TPM2_CC_StartAuthSession ? TSS2_TCTI_RC_IO_ERROR : TSS2_RC_SUCCESS;
+}
+
+/* The kernel's resource manager fails the system call when it has no room; one is recognized by its path. */
+Test(conn, no_room_behind_a_resource_manager)
+{
+	struct key k = cold_key();
+	char link[128], tcti[300];
+
+	conn_free(conn);
+	snprintf(link, sizeof link, "%s/tpmrm.so", tpm.dir);
+	cr_assert_eq(symlink(wrap_path(), link), 0);
+	snprintf(tcti, sizeof tcti, "%s:%s", link, tpm.tcti);
+	cr_assert_eq(conn_new(&(struct conn_conf){.slot = "test", .tcti = tcti}, &conn), CKR_OK);
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	cr_expect(conn_managed(conn));
+	wrap->receive = lose_sessions;
+	cr_expect_eq(sign(&k, true), CKR_DEVICE_MEMORY);
+	wrap->receive = NULL;
+	cr_expect_eq(conn_probe(conn), CKR_OK);
+	conn_free(conn);
+	conn = NULL;
+}
+
 /* ---- processes ---- */
 
 Test(conn, a_forked_child_sends_nothing)
