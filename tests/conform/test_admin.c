@@ -20,11 +20,6 @@ static CK_RV init_pin(CK_SESSION_HANDLE s, const char *pin)
 	return CALL(C_InitPIN, s, (CK_UTF8CHAR *)pin, strlen(pin));
 }
 
-static void is(CK_RV rv, CK_RV want)
-{
-	cr_assert(rv == want, "%s, expected %s", name_of((char[24]){0}, rv), name_of((char[24]){0}, want));
-}
-
 Test(admin, T049_factory_state)
 {
 	CK_SESSION_HANDLE s;

@@ -9,11 +9,6 @@ TestSuite(cipher, .init = session_up, .fini = harness_down, .timeout = 60);
 static uint8_t plain[256] = "what nobody else may read";
 static uint8_t iv[16] = {9, 8, 7};
 
-static void is(CK_RV rv, CK_RV want)
-{
-	cr_assert(rv == want, "%s, expected %s", name_of((char[24]){0}, rv), name_of((char[24]){0}, want));
-}
-
 static CK_ULONG encrypt(CK_MECHANISM *m, CK_OBJECT_HANDLE key, CK_ULONG in_len, uint8_t out[600])
 {
 	CK_ULONG n = 600;

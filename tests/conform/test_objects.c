@@ -16,11 +16,6 @@ static CK_RV create(CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_
 	return rv;
 }
 
-static void is(CK_RV rv, CK_RV want)
-{
-	cr_assert(rv == want, "%s, expected %s", name_of((char[24]){0}, rv), name_of((char[24]){0}, want));
-}
-
 static CK_RV set(CK_OBJECT_HANDLE o, CK_ATTRIBUTE *t, CK_ULONG n)
 {
 	return CALL(C_SetAttributeValue, h.session, o, t, n);

@@ -4,11 +4,6 @@
 TestSuite(session, .init = token_up, .fini = harness_down, .timeout = 60);
 TestSuite(login, .init = token_up, .fini = harness_down, .timeout = 60);
 
-static void is(CK_RV rv, CK_RV want)
-{
-	cr_assert(rv == want, "%s, expected %s", name_of((char[24]){0}, rv), name_of((char[24]){0}, want));
-}
-
 Test(session, T050_parallel_session)
 {
 	CK_SESSION_HANDLE s;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,8 +39,7 @@ void remove_tree(const char *path)
 	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* The pid that a daemon wrote into the test's directory, or 0. */
-static pid_t daemon_pid(void)
+pid_t daemon_pid(void)
 {
 	char path[96];
 	int pid = 0;
@@ -58,38 +58,41 @@ static void clear_place(void)
 {
 	pid_t pid = daemon_pid();
 
-	if (pid > 1)
-		kill(pid, SIGTERM);
+	if (pid > 1 && kill(pid, SIGTERM) == 0)
+		waitpid(pid, NULL, 0); /* ours: see janitor_start() */
 	remove_tree(h.dir);
 }
 
-/* A process that outlives a test that crashes, and then ends its TPM and removes its directory. */
-static void janitor_start(void)
+/* Waits for the end of the test, and tidies up if it crashed. */
+static void janitor_wait(int fd)
 {
-	int end[2];
 	char byte;
 
-	cr_assert(pipe(end) == 0);
-	pid_t pid = fork();
-	cr_assert(pid >= 0);
-	if (pid > 0) {
-		close(end[0]);
-		h.janitor = end[1];
-		waitpid(pid, NULL, 0);
-		return;
-	}
-	/* Not a child of the test's, or the test would have to wait for it. */
-	if (fork() != 0)
-		_exit(0);
 	setsid();
-	for (int fd = 0; fd < 1024; fd++)
-		if (fd != end[0])
-			close(fd);
-	while (read(end[0], &byte, 1) < 0 && errno == EINTR)
+	for (int other = 0; other < 1024; other++)
+		if (other != fd)
+			close(other);
+	while (read(fd, &byte, 1) < 0 && errno == EINTR)
 		;
 	if (access(h.dir, F_OK) == 0)
 		clear_place();
 	_exit(0);
+}
+
+/* A process that outlives a test that crashes, and then ends its TPM and removes its directory.  Daemons that the test
+ * starts become its children, so that it can wait for them. */
+static void janitor_start(void)
+{
+	int end[2];
+
+	cr_assert(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+	cr_assert(pipe(end) == 0);
+	h.janitor_pid = fork();
+	cr_assert(h.janitor_pid >= 0);
+	if (h.janitor_pid == 0)
+		janitor_wait(end[0]);
+	close(end[0]);
+	h.janitor = end[1];
 }
 
 static const char *from_environment(const char *name)
@@ -196,4 +199,5 @@ void harness_down(void)
 	h.kind->teardown();
 	clear_place();
 	close(h.janitor);
+	waitpid(h.janitor_pid, NULL, 0);
 }

@@ -43,6 +43,7 @@ struct harness {
 	uint16_t port;                          /* of the TPM */
 	CK_ULONG lockouts;                      /* what TPM2_PT_LOCKOUT_COUNTER must be at the end */
 	int janitor;                            /* closing it tells the janitor that the test is over */
+	pid_t janitor_pid;
 };
 extern struct harness h;
 
@@ -83,6 +84,14 @@ void only_kind(const struct kind *k);
 		CK_RV expect_rv_ = CALL(name, __VA_ARGS__);                                                            \
 		cr_assert(answer_in(expect_rv_, expect_set_, ARRAY_LEN(expect_set_)), "%s: %s, expected one of %s",    \
 			  #name, name_of((char[24]){0}, expect_rv_), #set);                                            \
+	} while (0)
+
+/* An answer that the test has at hand is that one. */
+#define is(rv, want)                                                                                                   \
+	do {                                                                                                           \
+		CK_RV is_rv_ = (rv), is_want_ = (want);                                                                \
+		cr_assert(is_rv_ == is_want_, "%s, expected %s", name_of((char[24]){0}, is_rv_),                       \
+			  name_of((char[24]){0}, is_want_));                                                           \
 	} while (0)
 
 /* Whether PKCS#11 3.2 lets that function say that: its own list and the codes of its class. */
@@ -139,5 +148,10 @@ size_t from_hex(const char *hex, uint8_t *out, size_t cap); /* spaces are skippe
 /* Runs fn in a forked child; its exit status, or 128 + the signal. */
 int in_child(int (*fn)(void));
 void remove_tree(const char *path);
+/* The pid that a daemon wrote into the test's directory, or 0. */
+pid_t daemon_pid(void);
+/* The module's log (SIGNET_LOG=info into a file of the test's own) from now on; whether it has that word. */
+void log_start(void);
+bool log_has(const char *word);
 
 #endif

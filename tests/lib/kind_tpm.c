@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <keyutils.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -77,6 +78,18 @@ static void setup(void)
 			h.port = port;
 	}
 	cr_assert(h.port, "swtpm doesn't start");
+}
+
+void tpm_power_off(void)
+{
+	pid_t pid = daemon_pid();
+
+	cr_assert(pid > 1 && kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+}
+
+void tpm_power_on(void)
+{
+	cr_assert(start(h.port), "swtpm doesn't start again");
 }
 
 static void config(FILE *conf)
@@ -157,91 +170,6 @@ static void teardown(void)
 		return;
 	ESYS_CONTEXT *esys = tpm_connect();
 	Esys_Shutdown(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_SU_CLEAR);
-	tpm_disconnect(&esys);
-}
-
-/* ---- a stranger on the same machine ---- */
-
-/* A small sealed object under dictionary-attack protection, whose authValue the stranger doesn't know. */
-static ESYS_TR guarded_object(ESYS_CONTEXT *esys)
-{
-	const TPM2B_PUBLIC template = {.publicArea = {
-		.type = TPM2_ALG_KEYEDHASH,
-		.nameAlg = TPM2_ALG_SHA256,
-		.objectAttributes = TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT,
-		.parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL,
-	}};
-	const TPM2B_SENSITIVE_CREATE sensitive = {.sensitive = {
-		.userAuth = {.size = 5, .buffer = "right"},
-		.data = {.size = 4, .buffer = "data"},
-	}};
-	const TPM2B_DATA outside = {0};
-	const TPML_PCR_SELECTION pcrs = {0};
-	ESYS_TR handle = ESYS_TR_NONE;
-	TPM2B_PUBLIC *public = NULL;
-	TPM2B_CREATION_DATA *data = NULL;
-	TPM2B_DIGEST *hash = NULL;
-	TPMT_TK_CREATION *ticket = NULL;
-
-	TSS2_RC rc = Esys_CreatePrimary(esys, ESYS_TR_RH_NULL, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
-					&template, &outside, &pcrs, &handle, &public, &data, &hash, &ticket);
-	cr_assert(rc == 0, "TPM2_CreatePrimary: 0x%x", rc);
-	Esys_Free(public);
-	Esys_Free(data);
-	Esys_Free(hash);
-	Esys_Free(ticket);
-	return handle;
-}
-
-void tpm_lock_out(void)
-{
-	ESYS_CONTEXT *esys = tpm_connect();
-	ESYS_TR object = guarded_object(esys);
-	const TPM2B_AUTH wrong = {.size = 5, .buffer = "wrong"};
-	TSS2_RC rc;
-
-	Esys_TR_SetAuth(esys, object, &wrong);
-	for (int i = 0; i < 64; i++) {
-		TPM2B_SENSITIVE_DATA *out = NULL;
-		rc = Esys_Unseal(esys, object, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &out);
-		if (rc == TPM2_RC_LOCKOUT)
-			break;
-	}
-	cr_assert(rc == TPM2_RC_LOCKOUT, "the TPM doesn't lock: 0x%x", rc);
-	h.lockouts = tpm_property(esys, TPM2_PT_LOCKOUT_COUNTER);
-	Esys_FlushContext(esys, object);
-	tpm_disconnect(&esys);
-}
-
-static TPM2B_AUTH auth_of(const char *password)
-{
-	TPM2B_AUTH auth = {.size = (UINT16)strlen(password)};
-
-	memcpy(auth.buffer, password, auth.size);
-	return auth;
-}
-
-void tpm_set_lockout_password(const char *password)
-{
-	ESYS_CONTEXT *esys = tpm_connect();
-	TPM2B_AUTH auth = auth_of(password);
-
-	TSS2_RC rc = Esys_HierarchyChangeAuth(esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-					      &auth);
-	cr_assert(rc == 0, "TPM2_HierarchyChangeAuth: 0x%x", rc);
-	tpm_disconnect(&esys);
-}
-
-void tpm_lockout_reset(const char *password)
-{
-	ESYS_CONTEXT *esys = tpm_connect();
-	TPM2B_AUTH auth = auth_of(password);
-
-	Esys_TR_SetAuth(esys, ESYS_TR_RH_LOCKOUT, &auth);
-	TSS2_RC rc = Esys_DictionaryAttackLockReset(esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-						    ESYS_TR_NONE);
-	cr_assert(rc == 0, "TPM2_DictionaryAttackLockReset: 0x%x", rc);
-	h.lockouts = 0;
 	tpm_disconnect(&esys);
 }
 

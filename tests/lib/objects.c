@@ -192,3 +192,25 @@ int in_child(int (*fn)(void))
 	cr_assert(waitpid(pid, &status, 0) == pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
+
+void log_start(void)
+{
+	char spec[128];
+
+	snprintf(spec, sizeof spec, "info,file=%s/log", h.dir);
+	setenv("SIGNET_LOG", spec, 1);
+}
+
+bool log_has(const char *word)
+{
+	char path[96], line[1024];
+	bool found = false;
+
+	snprintf(path, sizeof path, "%s/log", h.dir);
+	FILE *f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof line, f))
+		found = strstr(line, word);
+	if (f)
+		fclose(f);
+	return found;
+}

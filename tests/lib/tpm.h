@@ -17,4 +17,11 @@ void tpm_set_lockout_password(const char *password);
 /* TPM2_DictionaryAttackLockReset with that password. */
 void tpm_lockout_reset(const char *password);
 
+/* Ends the TPM without TPM2_Shutdown, as a power cut would; starts it again with the state that it has kept. */
+void tpm_power_off(void);
+void tpm_power_on(void);
+/* Makes an ordinary NV index of the owner's; removes any index. */
+void tpm_define_index(uint32_t index);
+void tpm_undefine_index(uint32_t index);
+
 #endif
