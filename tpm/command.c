@@ -115,7 +115,8 @@ CK_RV tpm2_create_primary(struct conn *c, const struct entity *hierarchy, struct
 	TPMT_TK_CREATION ticket = {0};
 
 	call_begin(&k, c, &create_primary);
-	while (call_try(&k, Tss2_Sys_CreatePrimary_Prepare(k.sys, hierarchy->handle, &sensitive, tmpl, &outside, &pcrs)))
+	while (call_try(&k, Tss2_Sys_CreatePrimary_Prepare(k.sys, hierarchy->handle, &sensitive, tmpl, &outside,
+							 &pcrs)))
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_CreatePrimary_Complete(k.sys, &made.handle, &public, &data, &hash, &ticket, &made.name);

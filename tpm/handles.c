@@ -167,8 +167,11 @@ void held_verify(struct conn *c)
 /* What a template or a public area says of an object, without what the TPM fills in. */
 static bool same_kind(const TPMT_PUBLIC *a, const TPMT_PUBLIC *b)
 {
+	struct bytes policy_a = BYTES(a->authPolicy.buffer, a->authPolicy.size);
+	struct bytes policy_b = BYTES(b->authPolicy.buffer, b->authPolicy.size);
+
 	return a->type == b->type && a->nameAlg == b->nameAlg && a->objectAttributes == b->objectAttributes &&
-	       bytes_equal(BYTES(a->authPolicy.buffer, a->authPolicy.size), BYTES(b->authPolicy.buffer, b->authPolicy.size));
+	       bytes_equal(policy_a, policy_b);
 }
 
 static bool is_ours(struct conn *c, TPM2_HANDLE handle)

@@ -149,10 +149,10 @@ static const struct {
 } action_rows[] = {
 	[RC_NOTHING] = {.name = "none", .level = LEVEL_ERROR, .advice = "not done, nothing was changed"},
 	[RC_NEVER_RETRY] = {.name = "never retry", .level = LEVEL_INFO, .advice = "an authorization was refused"},
-	[RC_RETRY_SHORT] = {.name = "retry-short", .level = LEVEL_ERROR, .advice = "the TPM stays busy; try again later"},
-	[RC_RETRY_LONG] = {.name = "retry-long", .level = LEVEL_ERROR, .advice = "the TPM stays busy; try again later"},
+	[RC_RETRY_SHORT] = {.name = "retry-short", .level = LEVEL_ERROR, .advice = "the TPM is busy; try again later"},
+	[RC_RETRY_LONG] = {.name = "retry-long", .level = LEVEL_ERROR, .advice = "the TPM is busy; try again later"},
 	[RC_FINISH_AGAIN] = {.name = "finish again", .level = LEVEL_ERROR,
-			     .advice = "no answer in time; try again later, or see what the kernel log says of the TPM"},
+			     .advice = "no answer in time; try again later, or see the kernel log"},
 	[RC_EVICT] = {.name = "evict", .level = LEVEL_ERROR,
 		      .advice = "the TPM is full; let programs share it through /dev/tpmrm0 or tpm2-abrmd"},
 	[RC_EVICT_RESESSION] = {.name = "evict, resession", .level = LEVEL_ERROR,
@@ -192,7 +192,8 @@ static const struct {
 	{.base = TPM2_RC_LOCKOUT,
 	 .advice = "the TPM itself is locked after wrong authorizations (of any program); wait for its recovery "
 		   "time, or reset it with the lockout password (tpm2_dictionarylockout -c)"},
-	{.base = TPM2_RC_AUTH_UNAVAILABLE, .advice = "locked after too many wrong PINs, or not usable with an authValue"},
+	{.base = TPM2_RC_AUTH_UNAVAILABLE,
+	 .advice = "locked after too many wrong PINs, or not usable with an authValue"},
 	{.base = TPM2_RC_NV_SPACE, .advice = "the TPM's NV memory is full; see tpm2_getcap handles-nv-index"},
 	{.base = TPM2_RC_INTEGRITY, .advice = "this TPM didn't make that object: cleared TPM, moved disk, or damage"},
 	{.base = TPM2_RC_HIERARCHY, .advice = "the hierarchy is disabled in the firmware"},

@@ -66,7 +66,8 @@ static struct session_secret session_secret(const struct session *s, const struc
 	return r;
 }
 
-/* HMAC(key, pHash || nonceNewer || nonceOlder || sessionAttributes) (Part 1, 19.6.5).  With no key at all it is empty. */
+/* HMAC(key, pHash || nonceNewer || nonceOlder || sessionAttributes) (Part 1, 19.6.5).  With no key at all it is
+ * empty. */
 static bool session_hmac(struct conn *c, const struct session *s, const struct entity *auth, const uint8_t *p_hash,
 			 const TPM2B_NONCE *const newer_older[2], TPMA_SESSION attributes, TPM2B_AUTH *ret)
 {
@@ -96,7 +97,8 @@ static bool crypt_parameter(struct conn *c, const struct session *s, const struc
 	return ok;
 }
 
-/* Encrypts the prepared command's first parameter; an empty one has nothing to encrypt, and then *attributes says so. */
+/* Encrypts the prepared command's first parameter; an empty one has nothing to encrypt, and then *attributes says
+ * so. */
 static TSS2_RC encrypt_command(struct conn *c, const struct session *s, const struct entity *auth,
 			       TPMA_SESSION *attributes)
 {
@@ -267,13 +269,14 @@ static CK_RV start(struct conn *c, struct session *s, const struct salt_key *sal
 {
 	static const TPMT_SYM_DEF none = {.algorithm = TPM2_ALG_NULL};
 	static const TPMT_SYM_DEF aes = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
+	TPM2_SE kind = s->policy ? TPM2_SE_POLICY : TPM2_SE_HMAC;
 	bool crypts = s->attributes & (TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT);
 	struct call k = {0};
 
 	call_begin(&k, c, &start_auth_session);
 	while (call_try(&k, Tss2_Sys_StartAuthSession_Prepare(k.sys, salt ? salt->handle : TPM2_RH_NULL, TPM2_RH_NULL,
-							      &s->caller, secret, s->policy ? TPM2_SE_POLICY : TPM2_SE_HMAC,
-							      crypts ? &aes : &none, TPM2_ALG_SHA256)))
+							      &s->caller, secret, kind, crypts ? &aes : &none,
+							      TPM2_ALG_SHA256)))
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_StartAuthSession_Complete(k.sys, &s->handle, &s->tpm);

@@ -256,14 +256,16 @@ static EVP_PKEY *rsa_pkey(const TPMT_PUBLIC *key)
 /* A random salt, by OAEP with the key's nameAlg and the label SECRET, whose terminating zero counts. */
 static CK_RV salt_rsa(const TPMT_PUBLIC *key, const struct hash *h, struct salt *ret, TPM2B_ENCRYPTED_SECRET *secret)
 {
+	char oaep[] = OSSL_PKEY_RSA_PAD_MODE_OAEP, label[] = "SECRET";
 	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, (char[]){OSSL_PKEY_RSA_PAD_MODE_OAEP}, 0),
+		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, oaep, 0),
 		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, (char *)h->name, 0),
 		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, (char *)h->name, 0),
-		OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, (char[]){"SECRET"}, sizeof "SECRET"),
+		OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, label, sizeof label),
 		OSSL_PARAM_END};
 	EVP_PKEY *pkey CLEANUP(pkey_cleanup) = rsa_pkey(key);
-	EVP_PKEY_CTX *ctx CLEANUP(pkey_ctx_cleanup) = pkey ? EVP_PKEY_CTX_new_from_pkey(crypto_lib(), pkey, NULL) : NULL;
+	EVP_PKEY_CTX *ctx CLEANUP(pkey_ctx_cleanup) =
+		pkey ? EVP_PKEY_CTX_new_from_pkey(crypto_lib(), pkey, NULL) : NULL;
 	size_t n = sizeof secret->secret;
 
 	TRY(random_bytes(ret->b, ret->len));

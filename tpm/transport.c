@@ -108,7 +108,8 @@ static CK_RV explain(const char *slot, const char *tcti, TSS2_RC rc)
 		advice = "is tpm2-abrmd running? (systemctl status tpm2-abrmd)";
 	else if (tcti_is(tcti, "swtpm") || tcti_is(tcti, "mssim"))
 		advice = "is the software TPM running at that address?";
-	log_error("slot %s: no connection to the TPM by \"%s\": 0x%x, %s; %s", slot, tcti, rc, Tss2_RC_Decode(rc), advice);
+	log_error("slot %s: no connection to the TPM by \"%s\": 0x%x, %s; %s", slot, tcti, rc, Tss2_RC_Decode(rc),
+		  advice);
 	return rc == TSS2_TCTI_RC_MEMORY ? CKR_HOST_MEMORY : CKR_DEVICE_REMOVED;
 }
 

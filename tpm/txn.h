@@ -40,7 +40,8 @@ CK_RV txn_after(struct txn *t, txn_fn *run, void *arg, const char *what, ...) MU
 void txn_commit(struct txn *t);
 /* Ends the transaction and returns what the call returns.  Committed: runs the clean-ups, in the order in which they
  * were registered, logs those that fail, and returns rv.  Not committed: runs the undo steps in reverse, all of them,
- * and returns rv, or CKR_GENERAL_ERROR if one failed (R11).  The transaction is then empty; a second call does nothing. */
+ * and returns rv, or CKR_GENERAL_ERROR if one failed (R11).  The transaction is then empty; a second call does
+ * nothing. */
 CK_RV txn_end(struct txn *t, CK_RV rv) MUST_CHECK;
 /* For CLEANUP: ends a transaction that nobody ended, as failed. */
 void txn_cleanup(struct txn *t);

@@ -258,7 +258,8 @@ void swtpm_key(struct conn *c, struct storage *storage, TPM2_ALG_ID type, struct
 	uint8_t auth[32];
 
 	*p = (TPMT_PUBLIC){.type = type, .nameAlg = TPM2_ALG_SHA256,
-			   .objectAttributes = TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
+			   .objectAttributes = TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_FIXEDTPM |
+					       TPMA_OBJECT_FIXEDPARENT |
 					       TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_DECRYPT |
 					       TPMA_OBJECT_SIGN_ENCRYPT | TPMA_OBJECT_NODA};
 	if (type == TPM2_ALG_ECC)

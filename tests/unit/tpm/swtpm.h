@@ -34,6 +34,7 @@ struct swtpm_census swtpm_census(const struct swtpm *t);
 /* A storage key as C_InitToken makes it, persistent at 0x81000001 (saved: false), or a transient one. */
 void swtpm_storage(struct conn *c, bool saved, struct storage *ret);
 /* A key below it with a random 256-bit authValue: TPM2_ALG_ECC (P-256) or _RSA (2048). */
-void swtpm_key(struct conn *c, struct storage *storage, TPM2_ALG_ID type, struct key_blob *ret, struct entity *ret_auth);
+void swtpm_key(struct conn *c, struct storage *storage, TPM2_ALG_ID type, struct key_blob *ret,
+	       struct entity *ret_auth);
 
 #endif

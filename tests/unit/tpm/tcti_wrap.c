@@ -44,8 +44,9 @@ static TSS2_RC receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *answer, i
 		return TSS2_RC_SUCCESS;
 	}
 	if (c->answer) {
-		const uint8_t header[10] = {0x80, 1, 0, 0, 0, 10, (uint8_t)(c->answer >> 24), (uint8_t)(c->answer >> 16),
-					    (uint8_t)(c->answer >> 8), (uint8_t)c->answer};
+		const uint8_t header[10] = {
+			0x80, 1, 0, 0, 0, 10, (uint8_t)(c->answer >> 24), (uint8_t)(c->answer >> 16),
+			(uint8_t)(c->answer >> 8), (uint8_t)c->answer};
 
 		memcpy(answer, header, sizeof header);
 		*size = sizeof header;
@@ -92,7 +93,8 @@ static TSS2_RC init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *conf)
 	return Tss2_TctiLdr_Initialize(conf, &c->inner);
 }
 
-static const TSS2_TCTI_INFO info = {.version = 2, .name = "wrap", .description = "faults for tests", .config_help = "", .init = init};
+static const TSS2_TCTI_INFO info = {.version = 2, .name = "wrap", .description = "faults for tests",
+				    .config_help = "", .init = init};
 
 const TSS2_TCTI_INFO *Tss2_Tcti_Info(void);
 __attribute__((visibility("default"))) const TSS2_TCTI_INFO *Tss2_Tcti_Info(void)

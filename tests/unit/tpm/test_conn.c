@@ -47,7 +47,8 @@ static CK_RV sign_body(struct conn *c, void *arg)
 	static const TPM2B_DIGEST digest = {.size = 32};
 	struct signing *a = arg;
 	bool ecc = a->key->blob.public.publicArea.type == TPM2_ALG_ECC;
-	TPMT_SIG_SCHEME scheme = {.scheme = ecc ? TPM2_ALG_ECDSA : TPM2_ALG_RSASSA, .details.any.hashAlg = TPM2_ALG_SHA256};
+	TPMT_SIG_SCHEME scheme = {.scheme = ecc ? TPM2_ALG_ECDSA : TPM2_ALG_RSASSA,
+				  .details.any.hashAlg = TPM2_ALG_SHA256};
 	struct session s CLEANUP(session_end) = {0};
 	struct entity key;
 
@@ -295,7 +296,8 @@ Test(conn, a_busy_tpm_is_waited_for)
 
 Test(conn, codes_that_are_mended_by_a_second_run)
 {
-	static const TSS2_RC mended[] = {TPM2_RC_NONCE | TPM2_RC_S | TPM2_RC_1, TPM2_RC_REFERENCE_S0, TPM2_RC_REFERENCE_H0,
+	static const TSS2_RC mended[] = {TPM2_RC_NONCE | TPM2_RC_S | TPM2_RC_1, TPM2_RC_REFERENCE_S0,
+					 TPM2_RC_REFERENCE_H0,
 					 TPM2_RC_HANDLE | TPM2_RC_1, TPM2_RC_CONTEXT_GAP, TPM2_RC_TOO_MANY_CONTEXTS,
 					 TPM2_RC_OBJECT_MEMORY, TPM2_RC_SESSION_MEMORY, TPM2_RC_NEEDS_TEST,
 					 TPM2_RC_PARENT};

@@ -139,7 +139,8 @@ Test(rc, position_of_a_session_means_the_session)
 {
 	static const TSS2_RC keep[] = {TPM2_RC_AUTH_FAIL, TPM2_RC_BAD_AUTH,  TPM2_RC_POLICY_FAIL,
 				       TPM2_RC_EXPIRED,   TPM2_RC_POLICY_CC, TPM2_RC_PP};
-	static const TSS2_RC broken[] = {TPM2_RC_VALUE, TPM2_RC_HANDLE, TPM2_RC_NONCE, TPM2_RC_ATTRIBUTES, TPM2_RC_SIZE};
+	static const TSS2_RC broken[] = {TPM2_RC_VALUE, TPM2_RC_HANDLE, TPM2_RC_NONCE, TPM2_RC_ATTRIBUTES,
+					 TPM2_RC_SIZE};
 
 	for (unsigned n = 1; n <= 7; n++)
 		for (enum rc_context x = 0; x < RC_CONTEXTS; x++) {
