@@ -73,8 +73,13 @@ static void bn_cleanup(BIGNUM **b)
 {
 	BN_clear_free(*b);
 }
+static void bn_ctx_cleanup(BN_CTX **c)
+{
+	BN_CTX_free(*c);
+}
 
-/* The public point of a private value, uncompressed, into out (1 + 2 * field bytes). */
+/* The public point of a private value, uncompressed, into out (1 + 2 * field bytes).  The arithmetic blinds itself with
+ * random numbers of the BN_CTX's library: without one, of the application's, which may be set up to use us (R5). */
 static CK_RV ec_public(const struct curve *c, struct bytes value, uint8_t *out)
 {
 	OSSL_LIB_CTX *lib = crypto_lib();
@@ -82,17 +87,28 @@ static CK_RV ec_public(const struct curve *c, struct bytes value, uint8_t *out)
 						 : NULL;
 	EC_POINT *p CLEANUP(point_cleanup) = g ? EC_POINT_new(g) : NULL;
 	BIGNUM *d CLEANUP(bn_cleanup) = BN_bin2bn(value.ptr, (int)value.len, NULL);
+	BN_CTX *ctx CLEANUP(bn_ctx_cleanup) = lib ? BN_CTX_secure_new_ex(lib) : NULL;
 	size_t len = 1 + 2 * c->field;
 
-	if (!p || !d)
+	if (!p || !d || !ctx)
 		return crypto_failed("EC key", CKR_HOST_MEMORY);
 	if (BN_is_zero(d) || BN_cmp(d, EC_GROUP_get0_order(g)) >= 0)
 		return CKR_ATTRIBUTE_VALUE_INVALID;
 	BN_set_flags(d, BN_FLG_CONSTTIME);
-	if (EC_POINT_mul(g, p, d, NULL, NULL, NULL) != 1 ||
-	    EC_POINT_point2oct(g, p, POINT_CONVERSION_UNCOMPRESSED, out, len, NULL) != len)
+	if (EC_POINT_mul(g, p, d, NULL, NULL, ctx) != 1 ||
+	    EC_POINT_point2oct(g, p, POINT_CONVERSION_UNCOMPRESSED, out, len, ctx) != len)
 		return crypto_failed("EC point", CKR_FUNCTION_FAILED);
 	return CKR_OK;
+}
+
+/* The CKA_EC_POINT of a private key: what an importer says must be this key's. */
+static CK_RV check_point(const struct attrs *a, const struct curve *c, struct bytes own)
+{
+	struct bytes given, point;
+
+	if (!attrs_get(a, CKA_EC_POINT, &given))
+		return CKR_OK;
+	return ec_point_unwrap(given, c, &point) && bytes_equal(point, own) ? CKR_OK : CKR_ATTRIBUTE_VALUE_INVALID;
 }
 
 static CK_RV complete_ec(struct attrs *a, bool private)
@@ -107,15 +123,22 @@ static CK_RV complete_ec(struct attrs *a, bool private)
 		return complete_public_info(k->pkey, a);
 	value = soft_integer(a, CKA_VALUE);
 	TRY(ec_public(k->curve, value, point));
+	TRY(check_point(a, k->curve, BYTES(point, 1 + 2 * k->curve->field)));
 	TRY(soft_ec_pkey(k->curve, BYTES(point, 1 + 2 * k->curve->field), NO_BYTES, &pkey));
 	return complete_public_info(pkey, a);
 }
 
-static CK_RV complete_edwards(struct attrs *a, bool private UNUSED)
+static CK_RV complete_edwards(struct attrs *a, bool private)
 {
 	struct soft_key *k CLEANUP(soft_key_cleanup) = NULL;
+	uint8_t point[32];
+	size_t len = sizeof point;
 
 	TRY(soft_key_new(a, &k));
+	if (EVP_PKEY_get_raw_public_key(k->pkey, point, &len) != 1)
+		return crypto_failed("Edwards key", CKR_FUNCTION_FAILED);
+	if (private)
+		TRY(check_point(a, k->curve, BYTES(point, len)));
 	return complete_public_info(k->pkey, a); /* libcrypto derives the point from the private value */
 }
 

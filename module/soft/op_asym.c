@@ -12,6 +12,13 @@ static const uint8_t *data_of(struct bytes in)
 	return in.len > 0 ? in.ptr : (const uint8_t *)"";
 }
 
+/* Of a digest longer than the order its leftmost bits count (FIPS 186-5, 6.4.1); libcrypto, which takes them itself,
+ * would first make an int of the length. */
+static struct bytes leftmost(struct bytes digest, const struct curve *c)
+{
+	return BYTES(data_of(digest), MIN(digest.len, c->order));
+}
+
 static size_t asym_size(const struct soft_op *op, size_t in_len UNUSED, bool final)
 {
 	return final ? op->key->max_output : 0;
@@ -295,7 +302,8 @@ static CK_RV ecdsa_sign(struct soft_op *op, struct bytes in, struct outbuf *out)
 
 	if (!c)
 		return CKR_HOST_MEMORY;
-	if (EVP_PKEY_sign(c, der, &n, data_of(in), in.len) != 1) {
+	in = leftmost(in, op->key->curve);
+	if (EVP_PKEY_sign(c, der, &n, in.ptr, in.len) != 1) {
 		EVP_PKEY_CTX_free(c);
 		return crypto_failed("ECDSA", CKR_FUNCTION_FAILED);
 	}
@@ -321,7 +329,8 @@ static CK_RV ecdsa_verify(struct soft_op *op, struct bytes in, struct outbuf *ou
 	c = soft_ctx_take(op->key);
 	if (!c)
 		return CKR_HOST_MEMORY;
-	if (EVP_PKEY_verify(c, der.ptr, der.len, data_of(in), in.len) != 1) {
+	in = leftmost(in, op->key->curve);
+	if (EVP_PKEY_verify(c, der.ptr, der.len, in.ptr, in.len) != 1) {
 		EVP_PKEY_CTX_free(c);
 		return crypto_failed("ECDSA verification", CKR_SIGNATURE_INVALID);
 	}
@@ -333,20 +342,26 @@ const struct soft_op_class soft_ecdsa_verify = {.begin = plain_begin, .size = as
 
 /* ---- EdDSA (RFC 8032, pure) ---- */
 
+#define EDDSA_SIZE 64
+
 static void md_ctx_cleanup(EVP_MD_CTX **c)
 {
 	EVP_MD_CTX_free(*c);
 }
 
+/* Half of the signature is written before the message is read for the second time, and the caller's buffer may hold
+ * both: so it is made elsewhere. */
 static CK_RV eddsa_sign(struct soft_op *op, struct bytes in, struct outbuf *out)
 {
 	EVP_MD_CTX *c CLEANUP(md_ctx_cleanup) = EVP_MD_CTX_new();
-	size_t n = out->cap;
+	uint8_t signature[EDDSA_SIZE];
+	size_t n = sizeof signature;
 
 	if (!c || EVP_DigestSignInit_ex(c, NULL, NULL, crypto_lib(), NULL, op->key->pkey, NULL) != 1)
 		return crypto_failed("EdDSA", CKR_HOST_MEMORY);
-	if (EVP_DigestSign(c, out->ptr, &n, data_of(in), in.len) != 1)
+	if (EVP_DigestSign(c, signature, &n, data_of(in), in.len) != 1)
 		return crypto_failed("EdDSA", CKR_FUNCTION_FAILED);
+	memcpy(out->ptr, signature, n);
 	out->len = n;
 	return CKR_OK;
 }

@@ -127,7 +127,7 @@ static CK_RV run_blocks(struct soft_op *op, struct bytes in, uint8_t *out, size_
 
 static CK_RV block_update(struct soft_op *op, struct bytes in, struct outbuf *out)
 {
-	size_t n;
+	size_t n = 0;
 
 	TRY(run_blocks(op, in, out->ptr, &n));
 	out->len = n;
@@ -136,7 +136,7 @@ static CK_RV block_update(struct soft_op *op, struct bytes in, struct outbuf *ou
 
 static CK_RV block_finish(struct soft_op *op, struct bytes in, struct outbuf *out)
 {
-	size_t total = op->cipher.held + in.len, n;
+	size_t total = op->cipher.held + in.len, n = 0;
 	bool unpad = op->cipher.pad && !encrypting(op);
 	uint8_t last[AES_BLOCK];
 	int rest = 0;
@@ -195,7 +195,7 @@ static size_t stream_size(const struct soft_op *op UNUSED, size_t in_len, bool f
 /* libcrypto counts in all 128 bits: a carry out of the counter's own would spoil the nonce. */
 static CK_RV ctr_run(struct soft_op *op, struct bytes in, struct outbuf *out)
 {
-	size_t n;
+	size_t n = 0;
 
 	if (op->cipher.limited && in.len > op->cipher.left)
 		return length_code(op);
@@ -213,7 +213,7 @@ const struct soft_op_class soft_aes_ctr = {
 
 static CK_RV gcm_begin(struct soft_op *op, const struct scheme *scheme)
 {
-	size_t n;
+	size_t n = 0;
 
 	buffer_init(&op->cipher.collected, GCM_COLLECT_MAX);
 	if (scheme->iv.len == 0 || scheme->iv.len > GCM_IV_MAX || scheme->tag_len == 0 || scheme->tag_len > AES_BLOCK)
@@ -230,7 +230,7 @@ static size_t gcm_encrypt_size(const struct soft_op *op, size_t in_len, bool fin
 
 static CK_RV gcm_encrypt_update(struct soft_op *op, struct bytes in, struct outbuf *out)
 {
-	size_t n;
+	size_t n = 0;
 
 	TRY(run(op, in, out->ptr, &n));
 	out->len = n;
@@ -240,7 +240,7 @@ static CK_RV gcm_encrypt_update(struct soft_op *op, struct bytes in, struct outb
 static CK_RV gcm_encrypt_finish(struct soft_op *op, struct bytes in, struct outbuf *out)
 {
 	uint8_t none[AES_BLOCK];
-	size_t n;
+	size_t n = 0;
 	int rest;
 
 	TRY(run(op, in, out->ptr, &n));
@@ -275,7 +275,7 @@ static CK_RV gcm_decrypt_update(struct soft_op *op, struct bytes in, struct outb
 static CK_RV gcm_decrypt_finish(struct soft_op *op, struct bytes in, struct outbuf *out)
 {
 	struct buffer *all = &op->cipher.collected;
-	size_t total = all->len + in.len, tag_len = op->cipher.tag_len, n;
+	size_t total = all->len + in.len, tag_len = op->cipher.tag_len, n = 0;
 	uint8_t none[AES_BLOCK];
 	int rest;
 

@@ -1,5 +1,6 @@
 /* module/soft/op_asym.c: RFC 6979 and RFC 8032 vectors, each scheme there and back, lengths and forgeries. */
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "soft_test.h"
 
@@ -260,6 +261,38 @@ Test(asym, ed25519_of_rfc8032) /* 7.1, test 1 */
 	signs_and_verifies(&p, &s, BYTES("abc", 3));
 	sig.len = 63;
 	cr_assert_eq(once(OP_VERIFY, &s, p.pub, NO_BYTES, &sig), CKR_SIGNATURE_LEN_RANGE);
+	pair_free(&p);
+}
+
+/* The caller's buffer may hold message and signature both. */
+Test(asym, ed25519_in_place)
+{
+	struct pair p = curve_pair(CURVE_ED25519);
+	struct scheme s = {.type = CKM_EDDSA};
+	struct data sig, apart, in = {.len = 70};
+
+	cr_assert_eq(once(OP_SIGN, &s, p.priv, DATA_BYTES(in), &apart), CKR_OK);
+	cr_assert_eq(in_parts(OP_SIGN, &s, p.priv, DATA_BYTES(in), &(struct way){.step = 1, .in_place = true}, &sig),
+		     CKR_OK);
+	expect(DATA_BYTES(sig), DATA_BYTES(apart));
+	pair_free(&p);
+}
+
+/* A length that is small, or below zero, once it is an int. */
+Test(asym, ecdsa_of_more_than_an_int)
+{
+	static const size_t lengths[] = {(1ul << 31) + 1, (1ul << 32) + 1};
+	struct pair p = curve_pair(CURVE_P256);
+	struct scheme s = {.type = CKM_ECDSA};
+	struct data sig;
+	uint8_t *in = mmap(NULL, lengths[1], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	cr_assert(in != MAP_FAILED);
+	memset(in, 1, 32);
+	cr_assert_eq(once(OP_SIGN, &s, p.priv, BYTES(in, 32), &sig), CKR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
+		cr_assert_eq(once(OP_VERIFY, &s, p.pub, BYTES(in, lengths[i]), &sig), CKR_OK);
+	(void)munmap(in, lengths[1]);
 	pair_free(&p);
 }
 

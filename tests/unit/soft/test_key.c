@@ -292,6 +292,25 @@ Test(key, bad_curve_keys)
 	pair_free(&p);
 }
 
+/* What a template says is the point of a private key must be its point. */
+Test(key, points_of_private_curve_keys)
+{
+	static const enum curve_id curves[] = {CURVE_P256, CURVE_P521, CURVE_ED25519};
+
+	for (size_t i = 0; i < ARRAY_LEN(curves); i++) {
+		struct pair p = curve_pair(curves[i]), other = curve_pair(curves[i]);
+
+		set_attr(p.priv_attrs, CKA_EC_POINT, attr(p.pub_attrs, CKA_EC_POINT));
+		cr_assert_eq(soft_complete(p.priv_attrs), CKR_OK);
+		set_attr(p.priv_attrs, CKA_EC_POINT, attr(other.pub_attrs, CKA_EC_POINT));
+		cr_assert_eq(soft_complete(p.priv_attrs), CKR_ATTRIBUTE_VALUE_INVALID);
+		set_attr(p.priv_attrs, CKA_EC_POINT, BYTES("\4", 1));
+		cr_assert_eq(soft_complete(p.priv_attrs), CKR_ATTRIBUTE_VALUE_INVALID);
+		pair_free(&p);
+		pair_free(&other);
+	}
+}
+
 Test(key, completes_secrets)
 {
 	struct attrs *aes = attrs_of(CKO_SECRET_KEY, CKK_AES), *generic = attrs_of(CKO_SECRET_KEY, CKK_GENERIC_SECRET);
