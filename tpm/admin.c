@@ -159,7 +159,11 @@ static CK_RV init_token(struct tpm_token *t, struct bytes so_pin, const uint8_t 
 
 CK_RV tpm_init_token(struct token *tok, struct bytes so_pin, const uint8_t label[32])
 {
-	return init_token(tpm_token_of(tok), so_pin, label);
+	struct tpm_token *t = tpm_token_of(tok);
+	CK_RV rv = init_token(t, so_pin, label);
+
+	/* Without a session CKR_TOKEN_NOT_RECOGNIZED may be said. */
+	return rv == CKR_TOKEN_NOT_RECOGNIZED ? rv : tpm_state_answer(t, rv);
 }
 
 /* ---- C_InitPIN, C_SetPIN ---- */

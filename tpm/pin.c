@@ -89,12 +89,46 @@ static CK_RV login_body(struct conn *c, void *arg)
 	return seal_open(c, p->parent, &p->rec->seal, BYTES_OF(p->seal_auth.b), true, &p->secret);
 }
 
+static CK_RV recovery_body(struct conn *c, void *arg)
+{
+	const struct conn_properties *p;
+
+	TRY(conn_refresh(c, &p));
+	*(uint32_t *)arg = p->lockout_interval;
+	return CKR_OK;
+}
+
+/* Which counter says so, and what ends it. */
+static void explain_lock(struct conn *c, const struct pin_rec *rec)
+{
+	uint32_t seconds = 0;
+
+	if (rec->index.handle) {
+		log_error("this PIN is locked by its own counter (NV index 0x%08x): a user's PIN is set again by the "
+			  "security officer (C_InitPIN)", rec->index.handle);
+		return;
+	}
+	if (conn_run(c, RC_PROBE, recovery_body, &seconds) == CKR_OK)
+		log_error("the TPM itself is locked, for every program on this machine: it allows another try in at "
+			  "most %u s", seconds);
+}
+
+static CK_RV run_proof(struct conn *c, conn_body *body, struct proof *p, struct bytes pin)
+{
+	CK_RV rv;
+
+	TRY(proof_begin(p, pin));
+	rv = conn_run(c, RC_INIT, body, p);
+	if (rv == CKR_PIN_LOCKED)
+		explain_lock(c, p->rec);
+	return rv;
+}
+
 CK_RV pin_login(struct conn *c, struct parent *p, const struct pin_rec *rec, struct bytes pin, struct key256 *ret)
 {
 	struct proof proof CLEANUP(proof_wipe) = {.parent = p, .rec = rec};
 
-	TRY(proof_begin(&proof, pin));
-	TRY(conn_run(c, RC_INIT, login_body, &proof));
+	TRY(run_proof(c, login_body, &proof, pin));
 	*ret = proof.secret;
 	return CKR_OK;
 }
@@ -126,8 +160,7 @@ CK_RV pin_prove(struct conn *c, struct parent *p, const struct pin_rec *rec, str
 {
 	struct proof proof CLEANUP(proof_wipe) = {.parent = p, .rec = rec};
 
-	TRY(proof_begin(&proof, pin));
-	return conn_run(c, RC_INIT, prove_body, &proof);
+	return run_proof(c, prove_body, &proof, pin);
 }
 
 CK_RV pin_count(struct conn *c, const struct pin_rec *rec, uint32_t *ret_count, uint32_t *ret_limit, bool *ret_known)

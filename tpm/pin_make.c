@@ -97,6 +97,9 @@ static CK_RV plan_body(struct conn *c, void *arg)
 	k->no_index = props->owner_auth_set;
 	if (k->no_index)
 		return CKR_OK;
+	if (!k->da)
+		log_info("this TPM has no lockout password: whoever has owner authorization can go around the PIN's "
+			 "counter; set a lockout password, or choose a long PIN");
 	TRY(tpm2_get_handles(c, h, taken, ARRAY_LEN(taken), &n));
 	for (size_t i = 0; i < n && taken[i] == h; i++)
 		h++;

@@ -58,7 +58,7 @@ CK_RV seal_create(struct conn *c, struct parent *p, const struct seal_req *req, 
 	return CKR_OK;
 }
 
-/* The loaded seal gives its secret and is flushed. */
+/* The loaded seal gives its secret; the end of the sequence flushes it. */
 static CK_RV take_out(struct conn *c, const struct entity *item, struct session *s, struct key256 *ret)
 {
 	TPM2B_SENSITIVE_DATA data CLEANUP(data_wipe) = {0};
@@ -68,7 +68,6 @@ static CK_RV take_out(struct conn *c, const struct entity *item, struct session 
 		log_error("a sealed secret has %u bytes instead of 32: the token's directory is damaged", data.size);
 		return CKR_DEVICE_ERROR;
 	}
-	TRY(tpm2_flush(c, item->handle));
 	memcpy(ret->b, data.buffer, sizeof ret->b);
 	return CKR_OK;
 }

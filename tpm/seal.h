@@ -16,7 +16,7 @@ CK_RV seal_create(struct conn *c, struct parent *p, const struct seal_req *req, 
 /* Opens one without policy.  `proves`: the authValue comes from a PIN, and a wrong one is CKR_PIN_INCORRECT. */
 CK_RV seal_open(struct conn *c, struct parent *p, const struct seal *seal, struct bytes auth, bool proves,
 		struct key256 *ret) MUST_CHECK;
-/* Loads it, unseals under `policy`, which ends, and flushes it. */
+/* Loads it and unseals under `policy`, which ends. */
 CK_RV seal_open_policy(struct conn *c, const struct entity *parent, const struct seal *seal, struct bytes auth,
 		       struct session *policy, struct key256 *ret) MUST_CHECK;
 

@@ -166,11 +166,14 @@ static CK_RV describe_body(struct conn *c, void *arg)
 
 static void describe_record(const struct tpm_token *t, struct token_info *i)
 {
+	const char *label = conf_get(t->conf, "label");
 	char hex[33];
 
 	i->flags |= CKF_LOGIN_REQUIRED;
-	if (!t->initialized)
+	if (!t->initialized) {
+		copy_text(i->label, sizeof i->label, label ? label : "", label ? strlen(label) : 0);
 		return;
+	}
 	hex_encode(BYTES_OF(t->rec.id), hex);
 	copy_text(i->serial, sizeof i->serial, hex, sizeof i->serial - 1);
 	copy_text(i->label, sizeof i->label, t->rec.label, sizeof t->rec.label);

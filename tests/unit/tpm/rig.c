@@ -55,7 +55,7 @@ void rig_start(struct rig *r, const char *key, const char *value)
 	r->conf = conf_section_new("test", "test.conf", 1);
 	cr_assert_not_null(r->conf);
 	cr_assert_eq(conf_section_add(r->conf, "type", "tpm", 2), CKR_OK);
-	cr_assert_eq(conf_section_add(r->conf, "tcti", r->tpm.tcti, 3), CKR_OK);
+	cr_assert_eq(conf_section_add(r->conf, "tcti", r->tpm.wrapped, 3), CKR_OK);
 	cr_assert_eq(conf_section_add(r->conf, "store", r->store, 4), CKR_OK);
 	if (key)
 		cr_assert_eq(conf_section_add(r->conf, key, value, 5), CKR_OK);
