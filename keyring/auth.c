@@ -45,19 +45,15 @@ static CK_RV count_and_open(struct kr_token *t, enum token_user who, const struc
 			    struct key256 *ret_secret)
 {
 	struct tries tries;
-	CK_RV rv;
 
 	TRY(check_tries(t, who, &tries));
 	tries.wrong[who]++;
 	TRY(write_tries(t, &tries));
-	rv = trec_unwrap(&t->secrets->trec, who, kek, ret_secret);
-	if (rv != CKR_OK)
-		return rv;
+	TRY(trec_unwrap(&t->secrets->trec, who, kek, ret_secret));
 	tries.wrong[who] = 0;
-	rv = write_tries(t, &tries);
-	if (rv != CKR_OK)
-		wipe(ret_secret, sizeof *ret_secret);
-	return rv;
+	if (write_tries(t, &tries) != CKR_OK)
+		log_error("%s: the PIN was right, but one wrong one stays counted until the next right one", t->anchor.name);
+	return CKR_OK;
 }
 
 /* ---- proving ---- */

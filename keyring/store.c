@@ -27,7 +27,8 @@
 #define UPDATE_MAX 4096      /* what KEYCTL_UPDATE takes; add_key(2) on an existing key takes more */
 #define RESERVE_MIN 512
 #define RESERVE_SLACK 256    /* a changed record may be longer than it was; name and link count too */
-#define COLLECT_MS 25        /* until the kernel has freed what was unlinked */
+#define COLLECT_MS 25        /* until the kernel has freed what was unlinked, mostly */
+#define COLLECT_ROUNDS 2     /* the second wait is three times as long, for a busy machine */
 
 void store_record_name(const uint8_t id[16], char ret[STORE_RECORD_NAME])
 {
@@ -70,6 +71,15 @@ int store_stage(const struct store *st, const char *type, const char *name, stru
 	if (err == 0)
 		err = stage_key(st->stage, type, name, payload, st->perm, ret);
 	return kr_gone(err) ? stage_key(KEY_SPEC_THREAD_KEYRING, type, name, payload, st->perm, ret) : err;
+}
+
+/* Whether to try once more after EDQUOT: freed keys come back late. */
+static bool try_again(int err, unsigned round)
+{
+	if (err != EDQUOT || round >= COLLECT_ROUNDS)
+		return false;
+	kr_sys->pause(round == 0 ? COLLECT_MS : 3 * COLLECT_MS);
+	return true;
 }
 
 /* ---- the reserve ---- */
@@ -117,17 +127,15 @@ static int reserve_set(const struct store *st, key_serial_t key, size_t len)
 static void reserve_restore(const struct store *st, size_t len)
 {
 	struct reserve now;
+	unsigned round = 0;
 	int err = reserve_look(st, &now);
 
 	if (err == 0 && now.len >= len)
 		return;
-	for (unsigned round = 0; err == 0 && round < 2; round++) {
-		err = reserve_set(st, now.key, len);
-		if (err != EDQUOT)
-			break;
-		kr_sys->pause(COLLECT_MS); /* the displaced key still counts */
-		err = round == 0 ? 0 : err;
-	}
+	if (err == 0)
+		do
+			err = reserve_set(st, now.key, len);
+		while (try_again(err, round++)); /* the displaced key still counts */
 	if (err != 0)
 		log_info("the reserve key of ring %d couldn't be restored (%s): a full ring can't be changed until there "
 			 "is room",
@@ -167,29 +175,32 @@ static int put(const struct store *st, const char *type, const char *name, struc
 	return err;
 }
 
-/* Freed keys come back late, so a full quota gets a second chance. */
 static int put_patiently(const struct store *st, const char *type, const char *name, struct bytes payload,
 			 key_serial_t *ret)
 {
-	int err = put(st, type, name, payload, ret);
+	unsigned round = 0;
+	int err;
 
-	if (err != EDQUOT)
-		return err;
-	kr_sys->pause(COLLECT_MS);
-	return put(st, type, name, payload, ret);
+	do
+		err = put(st, type, name, payload, ret);
+	while (try_again(err, round++));
+	return err;
 }
 
 static int add_user(struct store *st, const char *name, struct bytes payload, key_serial_t *ret)
 {
 	size_t want = MIN(MAX(payload.len + RESERVE_SLACK, (size_t)RESERVE_MIN), (size_t)USER_MAX);
 	struct reserve r;
+	unsigned round = 0;
 	int err;
 
 	if (payload.len > USER_MAX)
 		return EMSGSIZE;
 	err = reserve_look(st, &r);
 	if (err == 0 && r.len < want)
-		err = reserve_set(st, r.key, want);
+		do
+			err = reserve_set(st, r.key, want);
+		while (try_again(err, round++));
 	if (err != 0)
 		return err;
 	err = put_patiently(st, "user", name, payload, ret);

@@ -15,8 +15,9 @@
  *	limit           1   wrong PINs in a row until it is locked
  *	log2 N, r, p    3   scrypt's cost (RFC 7914)
  *	salt           16
- *	wrapped        60   kind 1: AES-256-GCM (nonce, ciphertext, tag) of the private secret under scrypt(PIN, salt),
- *	                    additional data token id and user (0 or 1); kind 2: the secret, then zeros */
+ *	wrapped        60   kind 1: AES-256-GCM (nonce, ciphertext, tag) of the private secret under
+ *	                    scrypt(SHA-256(PIN), salt), additional data token id and user (0 or 1);
+ *	                    kind 2: the secret, then zeros */
 #include "trec.h"
 
 #include "crypto.h"
@@ -114,17 +115,21 @@ CK_RV trec_parse(struct bytes in, struct trec *ret)
 	if (!read_pin(&r, &t.pin[TOKEN_USER]) || !read_pin(&r, &t.pin[TOKEN_SO]) || !r.ok)
 		return CKR_TOKEN_NOT_RECOGNIZED;
 	while (len > 0 && t.label[len - 1] == ' ')
-		len--;
-	t.label[len] = '\0';
+		t.label[--len] = '\0';
 	*ret = t;
 	return CKR_OK;
 }
 
 /* ---- PINs ---- */
 
+/* scrypt's HMAC pads a short key with zeros and hashes a long one, so that PINs of different bytes would be the same;
+ * a digest of the PIN has neither trouble. */
 CK_RV trec_kek(const struct trec_pin *p, struct bytes pin, struct key256 *ret)
 {
-	return scrypt_256(pin, BYTES_OF(p->salt), UINT64_C(1) << p->log_n, p->r, p->p, ret);
+	struct key256 digest CLEANUP(key256_wipe) = {0};
+
+	TRY(hash_once(&crypto_hashes[HASH_SHA256], pin, digest.b));
+	return scrypt_256(BYTES_OF(digest.b), BYTES_OF(p->salt), UINT64_C(1) << p->log_n, p->r, p->p, ret);
 }
 
 struct aad {
