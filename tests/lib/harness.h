@@ -35,6 +35,7 @@ struct harness {
 	const struct kind *kind;
 	char dir[64];                           /* a directory of the test's own */
 	const char *extra;                      /* further configuration lines for [slot test], or NULL */
+	const char *tcti_prefix;                /* before the TPM's transport, or NULL */
 	void *module;                           /* from dlopen() */
 	CK_FUNCTION_LIST_3_2 *f;
 	bool initialized;

@@ -94,7 +94,8 @@ void tpm_power_on(void)
 
 static void config(FILE *conf)
 {
-	fprintf(conf, "type = tpm\ntcti = swtpm:host=127.0.0.1,port=%u\nstore = %s/store\n", h.port, h.dir);
+	fprintf(conf, "type = tpm\ntcti = %sswtpm:host=127.0.0.1,port=%u\nstore = %s/store\n",
+		h.tcti_prefix ? h.tcti_prefix : "", h.port, h.dir);
 }
 
 ESYS_CONTEXT *tpm_connect(void)
