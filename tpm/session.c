@@ -66,16 +66,23 @@ static struct session_secret session_secret(const struct session *s, const struc
 	return r;
 }
 
+/* What a session vouches for in one direction: the parameters' hash, the nonces, the attributes. */
+struct vouched {
+	uint8_t p_hash[HASH_SIZE];
+	const TPM2B_NONCE *newer, *older;
+	TPMA_SESSION attributes;
+};
+
 /* HMAC(key, pHash || nonceNewer || nonceOlder || sessionAttributes) (Part 1, 19.6.5).  With no key at all it is
  * empty. */
-static bool session_hmac(struct conn *c, const struct session *s, const struct entity *auth, const uint8_t *p_hash,
-			 const TPM2B_NONCE *const newer_older[2], TPMA_SESSION attributes, TPM2B_AUTH *ret)
+static bool session_hmac(struct conn *c, const struct session *s, const struct entity *auth, const struct vouched *v,
+			 TPM2B_AUTH *ret)
 {
 	/* A policy session is keyed by the authValue only if its policy asks for that. */
 	struct session_secret secret CLEANUP(secret_wipe) =
 		session_secret(s, s->policy && !s->with_auth ? NULL : auth);
-	const struct bytes pieces[] = {BYTES(p_hash, HASH_SIZE), nonce_bytes(newer_older[0]),
-				       nonce_bytes(newer_older[1]), BYTES(&attributes, 1)};
+	const struct bytes pieces[] = {BYTES_OF(v->p_hash), nonce_bytes(v->newer), nonce_bytes(v->older),
+				       BYTES(&v->attributes, 1)};
 
 	ret->size = secret.len ? HASH_SIZE : 0;
 	return !secret.len ||
@@ -90,7 +97,7 @@ static bool crypt_parameter(struct conn *c, const struct session *s, const struc
 	const TPM2B_NONCE *newer = encrypt ? &s->caller : &s->tpm, *older = encrypt ? &s->tpm : &s->caller;
 	uint8_t key_iv[32];
 	bool ok = session_kdfa(c->math, BYTES(secret.b, secret.len), "CFB", nonce_bytes(newer), nonce_bytes(older),
-			       256, key_iv) &&
+			       key_iv) &&
 		  math_cfb(c->math, key_iv, encrypt, data, n);
 
 	wipe(key_iv, sizeof key_iv);
@@ -198,8 +205,7 @@ static TSS2_RC authorize_session(struct conn *c, const struct entity *const *nam
 {
 	TSS2L_SYS_AUTH_COMMAND cmd = {.count = 1};
 	TPMS_AUTH_COMMAND *a = &cmd.auths[0];
-	const TPM2B_NONCE *const newer_older[2] = {&s->caller, &s->tpm};
-	uint8_t cp_hash[HASH_SIZE];
+	struct vouched v = {.newer = &s->caller, .older = &s->tpm};
 	TSS2_RC rc = TSS2_RC_SUCCESS;
 
 	s->caller.size = NONCE_SIZE;
@@ -210,11 +216,12 @@ static TSS2_RC authorize_session(struct conn *c, const struct entity *const *nam
 	if (s->attributes & TPMA_SESSION_DECRYPT)
 		rc = encrypt_command(c, s, auth, &a->sessionAttributes);
 	if (rc == TSS2_RC_SUCCESS)
-		rc = hash_command(c, names, n, cp_hash);
+		rc = hash_command(c, names, n, v.p_hash);
 	if (rc != TSS2_RC_SUCCESS)
 		return rc;
 	a->nonce = s->caller;
-	if (!session_hmac(c, s, auth, cp_hash, newer_older, a->sessionAttributes, &a->hmac))
+	v.attributes = a->sessionAttributes;
+	if (!session_hmac(c, s, auth, &v, &a->hmac))
 		return TSS2_ESYS_RC_MEMORY;
 	return Tss2_Sys_SetCmdAuths(c->transport.sys, &cmd);
 }
@@ -233,8 +240,7 @@ TSS2_RC session_accept(struct conn *c, const struct entity *auth, struct session
 {
 	TSS2L_SYS_AUTH_RESPONSE rsp = {0};
 	const TPMS_AUTH_RESPONSE *r = &rsp.auths[0];
-	const TPM2B_NONCE *const newer_older[2] = {&r->nonce, s ? &s->caller : NULL};
-	uint8_t rp_hash[HASH_SIZE];
+	struct vouched v = {.newer = &r->nonce, .older = s ? &s->caller : NULL};
 	TPM2B_AUTH want;
 	TSS2_RC rc;
 
@@ -244,10 +250,11 @@ TSS2_RC session_accept(struct conn *c, const struct entity *auth, struct session
 	if (rc == TSS2_RC_SUCCESS && rsp.count != 1)
 		rc = TSS2_SYS_RC_MALFORMED_RESPONSE;
 	if (rc == TSS2_RC_SUCCESS)
-		rc = hash_answer(c, rp_hash);
+		rc = hash_answer(c, v.p_hash);
 	if (rc != TSS2_RC_SUCCESS)
 		return rc;
-	if (!session_hmac(c, s, auth, rp_hash, newer_older, r->sessionAttributes, &want))
+	v.attributes = r->sessionAttributes;
+	if (!session_hmac(c, s, auth, &v, &want))
 		return TSS2_ESYS_RC_MEMORY;
 	if (!secret_equal(BYTES(want.buffer, want.size), BYTES(r->hmac.buffer, r->hmac.size)))
 		return TSS2_ESYS_RC_RSP_AUTH_FAILED;
@@ -298,7 +305,7 @@ static CK_RV start_salted(struct conn *c, struct session *s, const struct salt_k
 
 	if (rv == CKR_OK) {
 		ok = session_kdfa(c->math, BYTES(salt.b, salt.len), "ATH", nonce_bytes(&s->tpm),
-				  nonce_bytes(&s->caller), 256, s->key);
+				  nonce_bytes(&s->caller), s->key);
 		s->key_len = HASH_SIZE;
 		rv = ok ? CKR_OK : crypto_failed("salting a session", CKR_DEVICE_ERROR);
 	}

@@ -69,8 +69,8 @@ TSS2_RC session_accept(struct conn *c, const struct entity *auth, struct session
 /* ---- arithmetic, for vectors ---- */
 
 struct session_math;
-/* KDFa (Part 1, 11.4.10.2) with SHA-256, up to 256 bits; false: libcrypto failed. */
+/* KDFa (Part 1, 11.4.10.2) with SHA-256, 256 bits; false: libcrypto failed. */
 bool session_kdfa(struct session_math *m, struct bytes key, const char *label, struct bytes u, struct bytes v,
-		  uint32_t bits, uint8_t out[32]) MUST_CHECK;
+		  uint8_t out[32]) MUST_CHECK;
 
 #endif

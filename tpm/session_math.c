@@ -94,21 +94,13 @@ bool math_cfb(struct session_math *m, const uint8_t key_iv[32], bool encrypt, ui
 	       EVP_CipherUpdate(m->cipher, data, &len, data, (int)n) > 0;
 }
 
-static void put_be32(uint8_t out[4], uint32_t v)
-{
-	for (unsigned i = 0; i < 4; i++)
-		out[i] = (uint8_t)(v >> (24 - 8 * i));
-}
-
 bool session_kdfa(struct session_math *m, struct bytes key, const char *label, struct bytes u, struct bytes v,
-		  uint32_t bits, uint8_t out[32])
+		  uint8_t out[32])
 {
-	uint8_t counter[4], size[4];
-	const struct bytes pieces[] = {BYTES_OF(counter), BYTES(label, strlen(label) + 1), u, v, BYTES_OF(size)};
+	static const uint8_t counter[4] = {0, 0, 0, 1}, bits[4] = {0, 0, 1, 0}; /* one block of 256 bits */
+	const struct bytes pieces[] = {BYTES_OF(counter), BYTES(label, strlen(label) + 1), u, v, BYTES_OF(bits)};
 
-	put_be32(counter, 1); /* one block: never more than 256 bits */
-	put_be32(size, bits);
-	return bits <= 256 && math_hmac(m, key, pieces, ARRAY_LEN(pieces), out);
+	return math_hmac(m, key, pieces, ARRAY_LEN(pieces), out);
 }
 
 /* ---- salts ---- */

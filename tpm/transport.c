@@ -154,20 +154,12 @@ static TSS2_RC sys_open(TSS2_TCTI_CONTEXT *tcti, TSS2_SYS_CONTEXT **ret)
 	return TSS2_RC_SUCCESS;
 }
 
-/* tpm2-tss writes its own lines to stderr unless it is told not to (R6); the user's word counts. */
-static void silence_tss(void)
-{
-	if (!secure_getenv("TSS2_LOG"))
-		setenv("TSS2_LOG", "all+none", 0);
-}
-
 CK_RV transport_open(struct transport *t, const char *slot, const char *tcti, TSS2_RC *ret_rc)
 {
 	TSS2_TCTI_POLL_HANDLE handles[MAX_POLL_HANDLES];
 	size_t n = MAX_POLL_HANDLES;
 	TSS2_RC rc;
 
-	silence_tss();
 	rc = Tss2_TctiLdr_Initialize(tcti, &t->tcti);
 	if (rc == TSS2_RC_SUCCESS) {
 		rc = sys_open(t->tcti, &t->sys);
