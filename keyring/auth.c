@@ -10,11 +10,6 @@
 
 #define RESTARTS 5 /* by PIN changes of other processes while we were at scrypt */
 
-static void unlock(struct kr_lock **l)
-{
-	kr_unlock(l);
-}
-
 static bool length_ok(struct bytes pin)
 {
 	return pin.len >= PIN_MIN && pin.len <= PIN_MAX;
@@ -72,7 +67,7 @@ static CK_RV may_try(struct kr_token *t, enum token_user who)
 static CK_RV locked_try(struct kr_token *t, enum token_user who, key_serial_t trec_key, const struct key256 *kek,
 			struct key256 *ret_secret, bool *ret_moved)
 {
-	struct kr_lock *held CLEANUP(unlock) = NULL;
+	struct kr_lock *held CLEANUP(kr_unlock) = NULL;
 
 	TRY(state_lock(t));
 	held = &t->lock;
@@ -124,7 +119,7 @@ void kr_logout(struct token *tok)
 static CK_RV commit_trec(struct kr_token *t, enum token_user who, const struct trec *trec, key_serial_t from,
 			 bool *ret_moved)
 {
-	struct kr_lock *held CLEANUP(unlock) = NULL;
+	struct kr_lock *held CLEANUP(kr_unlock) = NULL;
 	struct buffer b CLEANUP(buffer_done) = {0};
 	struct tries tries;
 	key_serial_t key;
@@ -308,7 +303,7 @@ static CK_RV init_over(struct kr_token *t, struct bytes so_pin, const uint8_t la
 	struct trec trec CLEANUP(trec_wipe) = {0};
 	struct key256 secret CLEANUP(key256_wipe) = {0};
 	struct buffer b CLEANUP(buffer_done) = {0};
-	struct kr_lock *held CLEANUP(unlock) = NULL;
+	struct kr_lock *held CLEANUP(kr_unlock) = NULL;
 	key_serial_t from, ring;
 	int err;
 

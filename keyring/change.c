@@ -6,11 +6,6 @@
 #include "log.h"
 #include "obj.h"
 
-static void unlock(struct kr_lock **l)
-{
-	kr_unlock(l);
-}
-
 /* ---- make ---- */
 
 /* A record of what was made; it borrows nothing: the attributes are copies. */
@@ -54,7 +49,7 @@ static CK_RV commit_new(struct kr_token *t, const uint8_t id[16], struct attrs *
 {
 	struct record r CLEANUP(record_done) = {0};
 	struct buffer b CLEANUP(buffer_done) = {0};
-	struct kr_lock *held CLEANUP(unlock) = NULL;
+	struct kr_lock *held CLEANUP(kr_unlock) = NULL;
 	struct record_keys keys;
 	struct known k;
 	key_serial_t key;
@@ -187,7 +182,7 @@ CK_RV kr_update(struct token *tok, const struct token_obj *obj, const struct att
 	const struct kr_obj *priv = obj_priv(obj);
 	struct current c CLEANUP(current_done) = {0};
 	struct attrs *attrs CLEANUP(attrs_cleanup) = NULL;
-	struct kr_lock *held CLEANUP(unlock) = NULL;
+	struct kr_lock *held CLEANUP(kr_unlock) = NULL;
 	struct token_obj *changed;
 	struct record_object *o;
 	key_serial_t key;
@@ -244,7 +239,7 @@ CK_RV kr_destroy(struct token *tok, const struct token_obj *obj)
 	struct kr_token *t = kr_of(tok);
 	const struct kr_obj *priv = obj_priv(obj);
 	struct current c CLEANUP(current_done) = {0};
-	struct kr_lock *held CLEANUP(unlock) = NULL;
+	struct kr_lock *held CLEANUP(kr_unlock) = NULL;
 	struct record_object *o;
 	key_serial_t key;
 
