@@ -1,4 +1,6 @@
 /* General-purpose functions (PKCS#11 3.2, 5.4) and the relics of parallel sessions (5.20). */
+#include <openssl/err.h>
+
 #include "dispatch.h"
 #include "log.h"
 #include "pad.h"
@@ -7,20 +9,28 @@ CK_RV C_Initialize(void *args)
 {
 	CK_RV rv;
 
+	(void)ERR_set_mark();
 	log_context(function_name(FN_C_Initialize));
 	rv = library_initialize(args);
 	log_context(NULL);
+	(void)ERR_pop_to_mark();
 	return rv;
 }
 
 CK_RV C_Finalize(void *reserved)
 {
-	if (!reserved)
-		return library_finalize();
-	if (!library_enter())
-		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	library_leave();
-	return CKR_ARGUMENTS_BAD;
+	CK_RV rv;
+
+	if (reserved) {
+		if (!library_enter())
+			return CKR_CRYPTOKI_NOT_INITIALIZED;
+		library_leave();
+		return CKR_ARGUMENTS_BAD;
+	}
+	(void)ERR_set_mark();
+	rv = library_finalize();
+	(void)ERR_pop_to_mark();
+	return rv;
 }
 
 CK_RV C_GetInfo(CK_INFO_PTR info)

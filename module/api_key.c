@@ -21,9 +21,12 @@ static void side_done(struct side *side)
 static CK_RV complete_side(struct session *s, const struct mech *m, struct side *side)
 {
 	struct attrs *given CLEANUP(attrs_cleanup) = NULL;
+	struct template_req req = {.stage = STAGE_GENERATE, .mech = m->type, .class = side->class,
+				   .key_type = m->key_type};
 
 	TRY(template_import(side->templ, side->count, &given));
-	return template_new_object(s, STAGE_GENERATE, m->type, side->class, m->key_type, given, NULL, &side->complete);
+	req.given = given;
+	return template_new_object(s, &req, &side->complete);
 }
 
 static CK_RV find_generator(struct session *s, const CK_MECHANISM *given, CK_FLAGS use, const struct mech **ret)

@@ -13,8 +13,9 @@ static CK_RV create_object(struct session *s, const CK_ATTRIBUTE *templ, CK_ULON
 	struct make_req req = {.kind = MAKE_CREATE, .mech = CK_UNAVAILABLE_INFORMATION};
 
 	TRY(template_import(templ, count, &given));
-	TRY(template_new_object(s, STAGE_CREATE, req.mech, CK_UNAVAILABLE_INFORMATION, CK_UNAVAILABLE_INFORMATION,
-				given, NULL, &new));
+	TRY(template_new_object(s, &(struct template_req){.stage = STAGE_CREATE, .class = CK_UNAVAILABLE_INFORMATION,
+							  .key_type = CK_UNAVAILABLE_INFORMATION, .given = given},
+				&new));
 	if (policy_class_is_key(attrs_get_ulong(new, CKA_CLASS, CK_UNAVAILABLE_INFORMATION)))
 		TRY(soft_complete(new));
 	req.tmpl = new;
@@ -41,16 +42,17 @@ static CK_RV copy_object(struct session *s, CK_OBJECT_HANDLE handle, const struc
 {
 	struct attrs *new CLEANUP(attrs_cleanup) = NULL;
 	struct make_req req = {.kind = MAKE_COPY, .mech = CK_UNAVAILABLE_INFORMATION};
-	const struct attrs *from;
+	struct template_req as = {.stage = STAGE_COPY, .given = given};
 	struct object *o;
 
 	TRY(find_object(s, handle, &o));
 	/* What is built in, or of a class that we only show, has no CKA_COPYABLE. */
 	if (!object_flag(o, CKA_COPYABLE))
 		return CKR_ACTION_PROHIBITED;
-	from = o->obj->attrs;
-	TRY(template_new_object(s, STAGE_COPY, req.mech, attrs_get_ulong(from, CKA_CLASS, CK_UNAVAILABLE_INFORMATION),
-				attrs_get_ulong(from, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION), given, from, &new));
+	as.from = o->obj->attrs;
+	as.class = attrs_get_ulong(as.from, CKA_CLASS, CK_UNAVAILABLE_INFORMATION);
+	as.key_type = attrs_get_ulong(as.from, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
+	TRY(template_new_object(s, &as, &new));
 	req.base = o->obj;
 	req.tmpl = new;
 	return make_one(s, &req, ret);
@@ -181,7 +183,7 @@ CK_RV C_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK
 {
 	struct call c;
 	struct object *o;
-	CK_RV rv = call_session(&c, FN_C_GetAttributeValue, session, templ || !count);
+	CK_RV rv = call_session(&c, FN_C_GetAttributeValue, session, (templ || !count) && count <= TEMPLATE_MAX);
 
 	if (rv == CKR_OK)
 		rv = find_object(c.session, object, &o);
@@ -265,7 +267,7 @@ CK_RV C_SetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK
 CK_RV C_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE *templ, CK_ULONG count)
 {
 	struct call c;
-	CK_RV rv = call_session(&c, FN_C_FindObjectsInit, session, templ || !count);
+	CK_RV rv = call_session(&c, FN_C_FindObjectsInit, session, (templ || !count) && count <= TEMPLATE_MAX);
 
 	if (rv == CKR_OK && c.session->search)
 		rv = CKR_OPERATION_ACTIVE;

@@ -33,7 +33,7 @@ static CK_RV generate(struct call *c, uint8_t *out, size_t n)
 CK_RV C_SeedRandom(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG in_len)
 {
 	struct call c;
-	CK_RV rv = call_session(&c, FN_C_SeedRandom, session, in || in_len == 0);
+	CK_RV rv = call_session(&c, FN_C_SeedRandom, session, slice_ok(in, in_len));
 
 	if (rv == CKR_OK)
 		rv = seed(&c, BYTES(in, in_len));
@@ -43,7 +43,7 @@ CK_RV C_SeedRandom(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG in_len)
 CK_RV C_GenerateRandom(CK_SESSION_HANDLE session, CK_BYTE_PTR out, CK_ULONG out_len)
 {
 	struct call c;
-	CK_RV rv = call_session(&c, FN_C_GenerateRandom, session, out || out_len == 0);
+	CK_RV rv = call_session(&c, FN_C_GenerateRandom, session, slice_ok(out, out_len));
 
 	if (rv == CKR_OK)
 		rv = generate(&c, out, out_len);

@@ -120,7 +120,7 @@ CK_RV C_SessionCancel(CK_SESSION_HANDLE session, CK_FLAGS flags)
 CK_RV C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len)
 {
 	struct call c;
-	CK_RV rv = call_session(&c, FN_C_Login, session, pin_args_ok(pin, pin_len));
+	CK_RV rv = call_session(&c, FN_C_Login, session, slice_ok(pin, pin_len));
 
 	if (rv == CKR_OK)
 		rv = login_user(c.session, user, BYTES(pin, pin_len));
@@ -133,7 +133,7 @@ CK_RV C_LoginUser(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR 
 {
 	struct call c;
 	CK_RV rv = call_session(&c, FN_C_LoginUser, session,
-				pin_args_ok(pin, pin_len) && pin_args_ok(username, username_len));
+				slice_ok(pin, pin_len) && slice_ok(username, username_len));
 
 	if (rv == CKR_OK && username_len > 0)
 		rv = CKR_USER_TYPE_INVALID;
@@ -155,7 +155,7 @@ CK_RV C_Logout(CK_SESSION_HANDLE session)
 CK_RV C_InitPIN(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len)
 {
 	struct call c;
-	CK_RV rv = call_session(&c, FN_C_InitPIN, session, pin_args_ok(pin, pin_len));
+	CK_RV rv = call_session(&c, FN_C_InitPIN, session, slice_ok(pin, pin_len));
 
 	if (rv == CKR_OK)
 		rv = login_init_pin(c.session, BYTES(pin, pin_len));
@@ -165,7 +165,7 @@ CK_RV C_InitPIN(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len
 CK_RV C_SetPIN(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR old, CK_ULONG old_len, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len)
 {
 	struct call c;
-	CK_RV rv = call_session(&c, FN_C_SetPIN, session, pin_args_ok(old, old_len) && pin_args_ok(pin, pin_len));
+	CK_RV rv = call_session(&c, FN_C_SetPIN, session, slice_ok(old, old_len) && slice_ok(pin, pin_len));
 
 	if (rv == CKR_OK)
 		rv = login_set_pin(c.session, BYTES(old, old_len), BYTES(pin, pin_len));

@@ -142,7 +142,7 @@ CK_RV C_GetMechanismInfo(CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_MECHANISM_INF
 CK_RV C_InitToken(CK_SLOT_ID id, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len, CK_UTF8CHAR_PTR label)
 {
 	struct call c;
-	CK_RV rv = call_slot(&c, FN_C_InitToken, id, pin_args_ok(pin, pin_len) && label);
+	CK_RV rv = call_slot(&c, FN_C_InitToken, id, slice_ok(pin, pin_len) && label);
 
 	if (rv == CKR_OK)
 		rv = login_init_token(c.slot, BYTES(pin, pin_len), label);

@@ -1,5 +1,7 @@
 /* The frame of every C_ function.  The order of the checks is that of PKCS#11 3.2, 5.1.7, with one exception that every
  * module makes: CKR_CRYPTOKI_NOT_INITIALIZED comes before all else, since handles mean nothing before C_Initialize. */
+#include <openssl/err.h>
+
 #include "dispatch.h"
 #include "log.h"
 #include "rv.h"
@@ -20,6 +22,8 @@ static CK_RV enter(struct call *c, enum function fn)
 	*c = (struct call){.fn = fn, .lib = library_enter()};
 	if (!c->lib)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	/* The queue belongs to the thread, and so to the application: call_leave() goes back to here. */
+	(void)ERR_set_mark();
 	log_context(names[fn]);
 	return CKR_OK;
 }
@@ -146,12 +150,19 @@ CK_RV call_lock(struct call *c)
 	return CKR_SESSION_CLOSED;
 }
 
+/* Whether CKR_DEVICE_REMOVED is news.  A call whose session was closed meanwhile speaks of a token that may have been
+ * followed by another one since. */
+static bool removal_is_news(const struct call *c)
+{
+	return rules[c->fn].scope == SCOPE_SESSION ? c->session != NULL : c->slot->present;
+}
+
 /* What the outcome means for session and slot, while the lock still is held. */
 static void settle(struct call *c, CK_RV rv, uint32_t raw)
 {
 	if (c->session && rv != CKR_OK && raw)
 		c->session->device_error = raw;
-	if (rv == CKR_DEVICE_REMOVED && c->slot->present)
+	if (rv == CKR_DEVICE_REMOVED && removal_is_news(c))
 		slot_removed(c->slot);
 	c->locked = false;
 	lock_drop(c->slot->lock);
@@ -171,6 +182,7 @@ CK_RV call_leave(struct call *c, CK_RV rv)
 		return rv;
 	log_debug("%s", rv_name(rv));
 	log_context(NULL);
+	(void)ERR_pop_to_mark();
 	library_leave();
 	return rv;
 }

@@ -7,6 +7,13 @@
 #include "rules.h"
 #include "session.h"
 
+/* A pointer and a length that an application gave go together.  No memory is longer than PTRDIFF_MAX: such a length is a
+ * mistake (CK_UNAVAILABLE_INFORMATION, mostly), and sums with it would come out small. */
+static inline bool slice_ok(const void *p, CK_ULONG len)
+{
+	return (p || len == 0) && len <= PTRDIFF_MAX;
+}
+
 struct call {
 	enum function fn;
 	struct library *lib;
@@ -30,7 +37,8 @@ void call_unlock(struct call *c);
 CK_RV call_lock(struct call *c) MUST_CHECK;
 
 /* Unlocks, notes the raw device error in the session, turns a code that isn't on the function's list into
- * CKR_FUNCTION_FAILED, traces.  Returns what the application gets. */
+ * CKR_FUNCTION_FAILED, traces, and leaves the thread's queue of libcrypto errors as the application had it.  Returns
+ * what the application gets. */
 CK_RV call_leave(struct call *c, CK_RV rv);
 
 /* A function that isn't offered: the checks of its class, then CKR_FUNCTION_NOT_SUPPORTED. */

@@ -5,12 +5,6 @@
 
 #include "session.h"
 
-/* Whether PIN pointer and length go together. */
-static inline bool pin_args_ok(const void *pin, CK_ULONG len)
-{
-	return pin || len == 0;
-}
-
 /* C_Login and C_LoginUser: the table of states, then the backend's judgement of the PIN. */
 CK_RV login_user(struct session *s, CK_USER_TYPE user, struct bytes pin) MUST_CHECK;
 /* C_InitToken.  label: 32 bytes. */

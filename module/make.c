@@ -1,3 +1,4 @@
+/* Making objects: room for them first, then the backend's work, then handles. */
 #include "make.h"
 
 static CK_RV ask_backend(struct slot *slot, const struct make_req *req, struct token_obj *ret[2])

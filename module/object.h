@@ -65,6 +65,9 @@ void object_view_drop(void *ctx, const uint8_t id[16]);
 /* The built-in profile objects of a slot (PKCS#11 Profiles 3.2). */
 CK_RV objects_add_builtin(struct slot *slot) MUST_CHECK;
 
+/* Entries of a template that is only read: none that is meant is longer, and a count beyond is no count. */
+#define TEMPLATE_MAX 4096
+
 /* A search is a snapshot of handles (C_FindObjects). */
 struct search;
 /* All objects that are visible to the session and have these very values (none: all).  A value that the application

@@ -163,23 +163,33 @@ CK_RV operation_init(struct call *c, enum session_op which, const CK_MECHANISM *
 	return begin(c->session, which, m, &scheme, o);
 }
 
+/* Longer than any signature that the mechanisms here make. */
+#define SIGNATURE_MAX 4096
+
+static CK_RV keep_signature(struct operation *op, struct bytes signature)
+{
+	if (signature.len > SIGNATURE_MAX)
+		return CKR_SIGNATURE_LEN_RANGE;
+	op->signature = malloc(MAX(signature.len, 1));
+	if (!op->signature)
+		return CKR_HOST_MEMORY;
+	if (signature.len > 0)
+		memcpy(op->signature, signature.ptr, signature.len);
+	op->signature_len = signature.len;
+	return CKR_OK;
+}
+
 CK_RV operation_init_signature(struct call *c, const CK_MECHANISM *given, CK_OBJECT_HANDLE key, struct bytes signature)
 {
-	uint8_t *copy CLEANUP(free_cleanup) = NULL;
 	struct operation *op;
+	CK_RV rv;
 
-	if (given) {
-		copy = malloc(MAX(signature.len, 1));
-		if (!copy)
-			return CKR_HOST_MEMORY;
-		if (signature.len > 0)
-			memcpy(copy, signature.ptr, signature.len);
-	}
 	TRY(operation_init(c, SESSION_VERIFY, given, key));
 	op = c->session->op[SESSION_VERIFY];
-	if (op) {
-		op->signature = TAKE(copy);
-		op->signature_len = signature.len;
-	}
-	return CKR_OK;
+	if (!op) /* one was ended, none begun */
+		return CKR_OK;
+	rv = keep_signature(op, signature);
+	if (rv != CKR_OK)
+		operation_free(TAKE(c->session->op[SESSION_VERIFY]));
+	return rv;
 }

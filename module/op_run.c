@@ -173,8 +173,10 @@ static CK_RV run_last(struct operation *op, enum op_step step, struct bytes in, 
 static bool needs_copy(const struct operation *op, enum op_step step, struct bytes in, const struct outbuf *out)
 {
 	const uintptr_t i = (uintptr_t)in.ptr, o = (uintptr_t)out->ptr;
+	/* By differences: a capacity may be "any", and then a sum would wrap. */
+	const bool apart = i < o ? o - i >= in.len : i - o >= out->cap;
 
-	if (!is_cipher(op) || in.len == 0 || !out->ptr || i + in.len <= o || o + out->cap <= i)
+	if (!is_cipher(op) || in.len == 0 || !out->ptr || apart)
 		return false;
 	return step == STEP_UPDATE ? op->mech->input == INPUT_STREAM : i != o;
 }

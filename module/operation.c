@@ -94,9 +94,10 @@ static bool arguments_ok(const struct op_request *r)
 {
 	if (has_output(r) && !r->out_len)
 		return false;
-	if (r->which == SESSION_VERIFY && r->step != STEP_UPDATE && !r->signature_given && !r->signature)
+	if (r->which == SESSION_VERIFY && r->step != STEP_UPDATE && !r->signature_given &&
+	    (!r->signature || !slice_ok(r->signature, r->signature_len)))
 		return false;
-	return r->in || r->in_len == 0 || is_query(r);
+	return slice_ok(r->in, r->in_len) || (is_query(r) && r->in_len <= PTRDIFF_MAX);
 }
 
 /* What lets the operation stand comes first, then what ends it. */

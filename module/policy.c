@@ -1,3 +1,4 @@
+/* The rows of the attribute policy, one table per class and key type, and the look-ups in them. */
 #include "policy.h"
 
 #include "secret.h"

@@ -1,3 +1,5 @@
+/* The evaluator: an application's template against the policy rows.  The order is import, class and key type, the
+ * session's state, each attribute that was given, the ones that weren't, and last what must fit together. */
 #include "template.h"
 
 #include "policy.h"
@@ -422,13 +424,12 @@ static CK_RV start(struct making *m, struct attrs **result)
 	return CKR_OK;
 }
 
-CK_RV template_new_object(struct session *s, enum stage stage, CK_MECHANISM_TYPE mech, CK_OBJECT_CLASS class,
-			  CK_KEY_TYPE key_type, const struct attrs *given, const struct attrs *from, struct attrs **ret)
+CK_RV template_new_object(struct session *s, const struct template_req *req, struct attrs **ret)
 {
 	struct attrs *result CLEANUP(attrs_cleanup) = NULL;
-	struct making m = {.session = s, .stage = stage, .mech = mech, .given = given, .from = from};
+	struct making m = {.session = s, .stage = req->stage, .mech = req->mech, .given = req->given, .from = req->from};
 
-	TRY(find_policy(&m, class, key_type));
+	TRY(find_policy(&m, req->class, req->key_type));
 	TRY(check_state(&m));
 	TRY(start(&m, &result));
 	TRY(take_given(&m));

@@ -112,15 +112,19 @@ void crypto_shutdown(void)
 
 CK_RV crypto_failed(const char *what, CK_RV otherwise)
 {
-	unsigned long first = ERR_peek_error();
+	unsigned long first = ERR_peek_error(), last = ERR_peek_last_error(), ours = first;
 	char text[160];
 
-	if (first) {
-		ERR_error_string_n(first, text, sizeof text);
+	/* The first error says most, but with a mark it is older than this failure. */
+	if (ERR_pop_to_mark() == 1) {
+		(void)ERR_set_mark();
+		ours = last;
+	}
+	if (ours) {
+		ERR_error_string_n(ours, text, sizeof text);
 		log_debug("%s: libcrypto: %s", what, text);
 	}
-	ERR_clear_error();
-	return ERR_GET_REASON(first) == ERR_R_MALLOC_FAILURE ? CKR_HOST_MEMORY : otherwise;
+	return ERR_GET_REASON(ours) == ERR_R_MALLOC_FAILURE ? CKR_HOST_MEMORY : otherwise;
 }
 
 const struct hash *hash_by_mech(CK_MECHANISM_TYPE mech)

@@ -10,7 +10,9 @@
 
 /* The library context, or NULL if libcrypto gives none. */
 OSSL_LIB_CTX *crypto_lib(void);
-/* C_Finalize: frees the context and all that was fetched.  No other thread is in the module. */
+/* Frees the context and all that was fetched.  Only for programs that end with it (tests under a leak checker), on
+ * their last thread: a thread that has used the context goes back to it when it exits, and crashes if it is gone.
+ * C_Finalize therefore leaves the context to the next C_Initialize. */
 void crypto_shutdown(void);
 
 enum hash_id { HASH_SHA1, HASH_SHA224, HASH_SHA256, HASH_SHA384, HASH_SHA512, HASH_COUNT };
@@ -50,8 +52,9 @@ CK_RV random_bytes(void *out, size_t n) MUST_CHECK;
 /* scrypt (RFC 7914) → 32 bytes. */
 CK_RV scrypt_256(struct bytes pin, struct bytes salt, uint64_t n, uint32_t r, uint32_t p, struct key256 *ret) MUST_CHECK;
 
-/* What libcrypto's error queue says about the last failure goes to the debug log and the queue is emptied;
- * returns CKR_HOST_MEMORY if it was memory, else `otherwise`. */
+/* What libcrypto's error queue says about the last failure goes to the debug log, and the queue goes back to its last
+ * mark (the front sets one at the entry of each C_ function; below it lie the application's own errors), or is emptied
+ * if there is none.  Returns CKR_HOST_MEMORY if it was memory, else `otherwise`. */
 CK_RV crypto_failed(const char *what, CK_RV otherwise);
 
 #endif

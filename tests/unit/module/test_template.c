@@ -55,11 +55,16 @@ static struct attrs *import(const CK_ATTRIBUTE *t, CK_ULONG n)
 	return a;
 }
 
+static CK_RV new_object(enum stage stage, CK_OBJECT_CLASS class, CK_KEY_TYPE key_type, const struct attrs *given,
+			const struct attrs *from, struct attrs **ret)
+{
+	return template_new_object(&session, &(struct template_req){stage, 0x1234, class, key_type, given, from}, ret);
+}
+
 static CK_RV create(const CK_ATTRIBUTE *t, CK_ULONG n, struct attrs **ret)
 {
 	struct attrs *given CLEANUP(attrs_cleanup) = import(t, n), *unused = NULL;
-	CK_RV rv =
-		template_new_object(&session, STAGE_CREATE, UNSAID, UNSAID, UNSAID, given, NULL, ret ? ret : &unused);
+	CK_RV rv = new_object(STAGE_CREATE, UNSAID, UNSAID, given, NULL, ret ? ret : &unused);
 
 	cr_assert(rv == CKR_OK || !unused);
 	attrs_free(unused);
@@ -69,7 +74,7 @@ static CK_RV create(const CK_ATTRIBUTE *t, CK_ULONG n, struct attrs **ret)
 static CK_RV generate(CK_OBJECT_CLASS class, CK_KEY_TYPE type, const CK_ATTRIBUTE *t, CK_ULONG n, struct attrs **ret)
 {
 	struct attrs *given CLEANUP(attrs_cleanup) = import(t, n), *unused = NULL;
-	CK_RV rv = template_new_object(&session, STAGE_GENERATE, 0x1234, class, type, given, NULL, ret ? ret : &unused);
+	CK_RV rv = new_object(STAGE_GENERATE, class, type, given, NULL, ret ? ret : &unused);
 
 	attrs_free(unused);
 	return rv;
@@ -78,8 +83,8 @@ static CK_RV generate(CK_OBJECT_CLASS class, CK_KEY_TYPE type, const CK_ATTRIBUT
 static CK_RV copy(const struct attrs *from, const CK_ATTRIBUTE *t, CK_ULONG n, struct attrs **ret)
 {
 	struct attrs *given CLEANUP(attrs_cleanup) = import(t, n), *unused = NULL;
-	CK_RV rv = template_new_object(&session, STAGE_COPY, UNSAID, attrs_get_ulong(from, CKA_CLASS, UNSAID),
-				       attrs_get_ulong(from, CKA_KEY_TYPE, UNSAID), given, from, ret ? ret : &unused);
+	CK_RV rv = new_object(STAGE_COPY, attrs_get_ulong(from, CKA_CLASS, UNSAID),
+			      attrs_get_ulong(from, CKA_KEY_TYPE, UNSAID), given, from, ret ? ret : &unused);
 
 	attrs_free(unused);
 	return rv;
@@ -401,11 +406,11 @@ Test(template, derived_and_unwrapped_keys)
 	struct attrs *u CLEANUP(attrs_cleanup) = NULL;
 
 	expect_eq(generate(CKO_PRIVATE_KEY, CKK_EC, LIST(BOOL(CKA_EXTRACTABLE, true)), &base), CKR_OK);
-	expect_eq(template_new_object(&session, STAGE_DERIVE, 1, CKO_SECRET_KEY, CKK_AES, given, base, &d), CKR_OK);
+	expect_eq(new_object(STAGE_DERIVE, CKO_SECRET_KEY, CKK_AES, given, base, &d), CKR_OK);
 	cr_expect(attrs_get_bool(d, CKA_ALWAYS_SENSITIVE, false));
 	cr_expect(!attrs_get_bool(d, CKA_NEVER_EXTRACTABLE, true));
 	cr_expect(!attrs_get_bool(d, CKA_LOCAL, true));
-	expect_eq(template_new_object(&session, STAGE_UNWRAP, 1, CKO_SECRET_KEY, CKK_AES, given, NULL, &u), CKR_OK);
+	expect_eq(new_object(STAGE_UNWRAP, CKO_SECRET_KEY, CKK_AES, given, NULL, &u), CKR_OK);
 	cr_expect(attrs_get_bool(u, CKA_EXTRACTABLE, false));
 	cr_expect(!attrs_get_bool(u, CKA_ALWAYS_SENSITIVE, true));
 }
