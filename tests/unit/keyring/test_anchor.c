@@ -54,6 +54,11 @@ static void across_sessions(const char *where)
 	init_token(&other, false);
 	cr_assert(front_sync(&f) == CKR_DEVICE_REMOVED);
 	keyring_token_ops.obj_free(f.tok, o);
+	/* unlike a session keyring, these anchors outlive the test; unlinking from the persistent one takes possession */
+	key_serial_t anchor = kr(&other)->anchor_ring;
+	if (strcmp(where, "persistent") == 0)
+		cr_assert(keyctl_get_persistent((uid_t)-1, KEY_SPEC_THREAD_KEYRING) == anchor);
+	cr_assert(keyctl_unlink(kr(&other)->store.ring, anchor) == 0);
 	front_close(&f);
 	front_close(&other);
 }
