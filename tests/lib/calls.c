@@ -1,5 +1,4 @@
-/* The lists of PKCS#11 3.2 that every answer is held against: tests/vectors/returns.tsv (function, interface, code)
- * and functions.tsv (index, function, interface, sections, takes a session). */
+/* The lists of PKCS#11 3.2 that every answer is held against: tests/vectors/returns.tsv (function, interface, code). */
 #include "harness.h"
 
 #include <unistd.h>

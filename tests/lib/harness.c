@@ -145,7 +145,8 @@ void harness_up(void)
 		if (strcmp(kinds[i]->name, name) == 0)
 			h.kind = kinds[i];
 	cr_assert(h.kind, "SIGNET_TEST_TOKEN=%s is no kind of token", name);
-	snprintf(h.dir, sizeof h.dir, "/tmp/signet-test-XXXXXX");
+	const char *place = secure_getenv("SIGNET_TEST_PLACE");
+	snprintf(h.dir, sizeof h.dir, "%.32s/signet-test-XXXXXX", place ? place : "/tmp");
 	cr_assert(mkdtemp(h.dir));
 	janitor_start();
 	answer_listed("C_Initialize", CKR_OK); /* reads the lists while this process may */

@@ -2,7 +2,8 @@
  * SIGNET_TEST_TOKEN names, in a place of its own, and calls whose answers are held against the specification's lists.
  *
  * From the environment (set by meson): SIGNET_TEST_MODULE, the module's path; SIGNET_TEST_TOKEN, mem, keyring or tpm;
- * SIGNET_TEST_VECTORS, the directory of returns.tsv and functions.tsv. */
+ * SIGNET_TEST_VECTORS, the directory of returns.tsv.  SIGNET_TEST_PLACE, where directories of the tests' own are made:
+ * /tmp if it isn't set. */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
 
