@@ -274,3 +274,67 @@ Test(bad_input, hostile_templates)
 	CK_ULONG after = find(h.session, NULL, 0, NULL);
 	cr_assert(after <= before + 1);
 }
+
+/* Lengths that no memory has (CK_UNAVAILABLE_INFORMATION passed on, mostly): said to be wrong, never followed. */
+#define L_ROWS(S)                                                                                                      \
+	S(C_GetAttributeValue, s, object, one, ~0ul)                                                                   \
+	S(C_FindObjectsInit, s, one, ~0ul)                                                                             \
+	S(C_FindObjectsInit, s, one, 1ul << 40)                                                                        \
+	S(C_GenerateRandom, s, buf, ~0ul)                                                                              \
+	S(C_SeedRandom, s, buf, ~0ul)                                                                                  \
+	S(C_Login, s, CKU_USER, buf, ~0ul)                                                                             \
+	S(C_LoginUser, s, CKU_USER, buf, 8, buf, ~0ul)                                                                 \
+	S(C_SetPIN, s, buf, ~0ul, buf, 8)                                                                              \
+	S(C_SetPIN, s, buf, 8, buf, ~0ul)                                                                              \
+	S(C_InitPIN, s, buf, ~0ul)
+
+Test(bad_input, lengths_that_no_memory_has)
+{
+	CK_ATTRIBUTE one[] = {{CKA_LABEL, buf, sizeof buf}};
+	const CK_ULONG lengths[] = {~0ul, 1ul << 63};
+	CK_ULONG n;
+
+	session_up();
+	CK_SESSION_HANDLE s = h.session;
+	object = data_object(s, false, false, "here");
+	L_ROWS(ARGUMENTS_BAD)
+	EXPECT(CKR_ARGUMENTS_BAD, C_InitToken, h.slot, buf, ~0ul, buf);
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		OK(C_DigestInit, s, &mech);
+		n = sizeof buf;
+		EXPECT(CKR_ARGUMENTS_BAD, C_Digest, s, buf, lengths[i], buf, &n);
+		OK(C_DigestInit, s, &mech); /* the bad call ended it */
+		EXPECT(CKR_ARGUMENTS_BAD, C_DigestUpdate, s, buf, lengths[i]);
+		OK(C_DigestInit, s, &mech);
+		EXPECT(CKR_ARGUMENTS_BAD, C_Digest, s, NULL, lengths[i], NULL, &n);
+	}
+}
+
+#define KEY_ROWS(S)                                                                                                    \
+	S(Encrypt, C_EncryptUpdate, s, buf, length, buf, &n)                                                           \
+	S(Encrypt, C_Encrypt, s, buf, length, buf, &n)                                                                 \
+	S(Encrypt, C_Encrypt, s, buf, length, NULL, &n)                                                                \
+	S(Decrypt, C_DecryptUpdate, s, buf, length, buf, &n)                                                           \
+	S(Decrypt, C_Decrypt, s, buf, length, buf, &n)                                                                 \
+	S(Decrypt, C_Decrypt, s, buf, length, NULL, &n)
+
+/* A mode whose output is a bit longer than its input: the sum must not wrap to a short one. */
+Test(bad_input, lengths_that_wrap)
+{
+	CK_GCM_PARAMS p = {.pIv = buf, .ulIvLen = 12, .ulTagBits = 128};
+	CK_MECHANISM gcm = {CKM_AES_GCM, &p, sizeof p};
+	const CK_ULONG lengths[] = {~0ul, ~0ul - 15, 1ul << 63};
+
+	session_up();
+	CK_SESSION_HANDLE s = h.session;
+	if (!has_mechanism(CKM_AES_GCM, CKF_ENCRYPT | CKF_DECRYPT))
+		cr_skip_test("no GCM here");
+	CK_OBJECT_HANDLE key = aes_key(s, 16);
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		CK_ULONG length = lengths[i], n = sizeof buf;
+#define REFUSED(kind, name, ...)                                                                                       \
+	OK(C_##kind##Init, s, &gcm, key);                                                                              \
+	EXPECT(CKR_ARGUMENTS_BAD, name, __VA_ARGS__);
+		KEY_ROWS(REFUSED)
+	}
+}

@@ -379,6 +379,36 @@ Test(cipher, T120_T125_small_buffers_and_in_place)
 	cr_assert_arr_eq(buf, plain, 64);
 }
 
+/* Who says that his buffer is as long as can be has one that begins at the input all the same. */
+Test(cipher, T125_in_place_with_room_for_anything)
+{
+	need_mechanism(CKM_AES_CBC, CKF_ENCRYPT);
+	CK_OBJECT_HANDLE key = known_aes();
+	CK_MECHANISM cbc = {CKM_AES_CBC, iv, 16};
+	uint8_t buf[96], want[600];
+
+	reference(&modes[1], 64, want);
+	memcpy(buf, plain, sizeof buf);
+	OK(C_EncryptInit, h.session, &cbc, key);
+	CK_ULONG n = ~0ul, done = 0;
+	for (size_t at = 0; at < 64; at += 8, done += n, n = ~0ul) /* half a block is held back each time */
+		OK(C_EncryptUpdate, h.session, buf + at, 8, buf + done, &n);
+	cr_assert(done == 64);
+	OK(C_EncryptFinal, h.session, NULL, &n);
+	OK(C_EncryptFinal, h.session, buf + 64, &n);
+	cr_assert(n == 0);
+	cr_assert_arr_eq(buf, want, 64);
+	/* Askew, a little before and behind the input. */
+	for (ptrdiff_t shift = -3; shift <= 3; shift += 6) {
+		memcpy(buf + 8, plain, 64);
+		OK(C_EncryptInit, h.session, &cbc, key);
+		n = ~0ul;
+		OK(C_Encrypt, h.session, buf + 8, 64, buf + 8 + shift, &n);
+		cr_assert(n == 64);
+		cr_assert_arr_eq(buf + 8 + shift, want, 64);
+	}
+}
+
 Test(cipher, T129_parameters)
 {
 	need_mechanism(CKM_AES_CBC, CKF_ENCRYPT);

@@ -497,6 +497,10 @@ Test(sign, T160_verify_signature)
 	OK(C_VerifySignatureInit, h.session, MECH(CKM_ECDSA_SHA256), p.pub, sig, n);
 	OK(C_VerifySignatureUpdate, h.session, data, 32);
 	EXPECT(CKR_SIGNATURE_INVALID, C_VerifySignatureFinal, h.session);
+	/* No signature is that long, and nothing is begun. */
+	EXPECT(CKR_SIGNATURE_LEN_RANGE, C_VerifySignatureInit, h.session, MECH(CKM_ECDSA), p.pub, sig, 1ul << 40);
+	EXPECT(CKR_SIGNATURE_LEN_RANGE, C_VerifySignatureInit, h.session, MECH(CKM_ECDSA), p.pub, sig, ~0ul);
+	EXPECT(CKR_OPERATION_NOT_INITIALIZED, C_VerifySignature, h.session, data, 32);
 }
 
 /* ---- MACs ---- */
