@@ -98,11 +98,21 @@ static size_t rsa_bytes(const struct token_op *op)
 	return (op->bits + 7) / 8;
 }
 
+/* Whether the block is a number below the modulus.  Both are as long; a TPM's answer to others says less. */
+static bool below_modulus(const struct command *cmd)
+{
+	const TPM2B_PUBLIC_KEY_RSA *n = &cmd->op->key.blob.public.publicArea.unique.rsa;
+
+	return cmd->block.size == n->size && memcmp(cmd->block.buffer, n->buffer, n->size) < 0;
+}
+
 /* The private operation on cmd->block; em gets as many bytes as the modulus. */
 static CK_RV raw_operation(struct command *cmd, uint8_t *em)
 {
 	size_t k = rsa_bytes(cmd->op);
 
+	if (!below_modulus(cmd))
+		return cmd->op->row->kind == OP_SIGN ? CKR_DATA_INVALID : CKR_ENCRYPTED_DATA_INVALID;
 	cmd->send = send_raw;
 	TRY(command_run(cmd));
 	if (cmd->result.size > k)

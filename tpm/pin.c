@@ -22,6 +22,7 @@ struct proof {
 	const struct pin_rec *rec;
 	struct key256 index_auth, seal_auth;
 	struct key256 secret;
+	bool by_tpm;              /* CKR_PIN_LOCKED is the TPM's own lockout */
 };
 
 static void proof_wipe(struct proof *p)
@@ -70,6 +71,7 @@ static CK_RV login_indexed(struct conn *c, struct proof *p)
 	struct session hmac CLEANUP(session_end) = {0}, policy CLEANUP(session_end) = {0};
 	struct entity parent, index CLEANUP(entity_wipe) = {0};
 	struct salt_key salt;
+	CK_RV rv;
 
 	TRY(parent_use(c, p->parent, &parent, &salt));
 	TRY(open_index(c, p, &index));
@@ -77,7 +79,10 @@ static CK_RV login_indexed(struct conn *c, struct proof *p)
 	TRY(session_start(c, SESSION_POLICY, &salt, TPMA_SESSION_ENCRYPT, &policy));
 	TRY(prove_to(c, &index, &hmac, &policy));
 	TRY(tpm2_policy_auth_value(c, &policy));
-	return seal_open_policy(c, &parent, &p->rec->seal, BYTES_OF(p->seal_auth.b), &policy, &p->secret);
+	rv = seal_open_policy(c, &parent, &p->rec->seal, BYTES_OF(p->seal_auth.b), &policy, &p->secret);
+	/* The PIN has passed its own counter, but this seal is under the machine's protection, too. */
+	p->by_tpm = rv != CKR_OK && conn_rc_base(c) == TPM2_RC_LOCKOUT;
+	return p->by_tpm ? CKR_PIN_LOCKED : rv;
 }
 
 static CK_RV login_body(struct conn *c, void *arg)
@@ -99,18 +104,19 @@ static CK_RV recovery_body(struct conn *c, void *arg)
 }
 
 /* Which counter says so, and what ends it. */
-static void explain_lock(struct conn *c, const struct pin_rec *rec)
+static void explain_lock(struct conn *c, const struct proof *p)
 {
+	const struct pin_rec *rec = p->rec;
 	uint32_t seconds = 0;
 
-	if (rec->index.handle) {
+	if (rec->index.handle && !p->by_tpm) {
 		log_error("this PIN is locked by its own counter (NV index 0x%08x): a user's PIN is set again by the "
 			  "security officer (C_InitPIN)", rec->index.handle);
 		return;
 	}
 	if (conn_run(c, RC_PROBE, recovery_body, &seconds) == CKR_OK)
-		log_error("the TPM itself is locked, for every program on this machine: it allows another try in at "
-			  "most %u s", seconds);
+		log_error("the TPM itself is in lockout (dictionary-attack protection), for every program on this "
+			  "machine: it allows another try in at most %u s", seconds);
 }
 
 static CK_RV run_proof(struct conn *c, conn_body *body, struct proof *p, struct bytes pin)
@@ -120,7 +126,7 @@ static CK_RV run_proof(struct conn *c, conn_body *body, struct proof *p, struct 
 	TRY(proof_begin(p, pin));
 	rv = conn_run(c, RC_INIT, body, p);
 	if (rv == CKR_PIN_LOCKED)
-		explain_lock(c, p->rec);
+		explain_lock(c, p);
 	return rv;
 }
 
