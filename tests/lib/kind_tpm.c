@@ -6,6 +6,7 @@
 #include <keyutils.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,37 +15,36 @@
 
 #include "tpm.h"
 
-/* Binds 127.0.0.1:port (0: any); the port, or 0.  *ret_fd is to be closed. */
-static uint16_t bind_port(uint16_t port, int *ret_fd)
+static bool can_bind(uint16_t port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-	socklen_t n = sizeof a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int yes = 1;
 
+	cr_assert(fd >= 0, "socket: %m");
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	*ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (*ret_fd < 0 || bind(*ret_fd, (struct sockaddr *)&a, n) != 0 ||
-	    getsockname(*ret_fd, (struct sockaddr *)&a, &n) != 0)
-		return 0;
-	return ntohs(a.sin_port);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+	bool free_port = bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
+	close(fd);
+	return free_port;
 }
 
-/* Two free ports in a row, as the TSS's swtpm TCTI wants them; 0 if this try found none. */
+/* Two free ports in a row, as the TSS's swtpm TCTI wants them; 0 if this try found none.  Below the range from which
+ * the kernel takes ports for clients: thousands of those rest in TIME_WAIT while tests run, since the TCTI connects to
+ * the control port for each command. */
 static uint16_t free_ports(void)
 {
-	int first, second;
-	uint16_t port = bind_port(0, &first);
-	bool both = port && port < 65535 && bind_port((uint16_t)(port + 1), &second) == port + 1;
+	uint16_t port;
 
-	close(first);
-	if (port && port < 65535)
-		close(second);
-	return both ? port : 0;
+	cr_assert(getrandom(&port, sizeof port, 0) == sizeof port);
+	port = (uint16_t)(10000 + port % 11000 * 2);
+	return can_bind(port) && can_bind((uint16_t)(port + 1)) ? port : 0;
 }
 
 /* swtpm says that it listens by going into the background; a port that was taken meanwhile is an exit code. */
 static bool start(uint16_t port)
 {
-	char state[96], server[64], ctrl[64], pid_file[96];
+	char state[96], server[64], ctrl[64], pid_file[96], log[96];
 	pid_t pid;
 	int status;
 
@@ -52,17 +52,33 @@ static bool start(uint16_t port)
 	snprintf(server, sizeof server, "type=tcp,port=%u", port);
 	snprintf(ctrl, sizeof ctrl, "type=tcp,port=%u", port + 1u);
 	snprintf(pid_file, sizeof pid_file, "file=%s/pid", h.dir);
+	snprintf(log, sizeof log, "%s/swtpm.log", h.dir);
 	const char *const argv[] = {"swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl",
 				    ctrl, "--flags", "not-need-init,startup-clear", "--pid", pid_file, "--daemon",
 				    NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_addopen(&actions, 2, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	int failed = posix_spawnp(&pid, "swtpm", &actions, NULL, (char *const *)argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	cr_assert(failed == 0, "swtpm: %s", strerror(failed));
 	cr_assert(waitpid(pid, &status, 0) == pid);
 	return status == 0;
+}
+
+/* The end of what swtpm said of a failure. */
+static const char *last_words(void)
+{
+	static char line[256];
+	char path[96];
+
+	snprintf(path, sizeof path, "%s/swtpm.log", h.dir);
+	FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof line, f))
+		;
+	if (f)
+		fclose(f);
+	return line;
 }
 
 static void setup(void)
@@ -77,7 +93,7 @@ static void setup(void)
 		if (port && start(port))
 			h.port = port;
 	}
-	cr_assert(h.port, "swtpm doesn't start");
+	cr_assert(h.port, "swtpm doesn't start (%s)", last_words());
 }
 
 void tpm_power_off(void)
