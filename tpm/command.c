@@ -36,6 +36,15 @@ CK_RV tpm2_get_capability(struct conn *c, TPM2_CAP capability, uint32_t property
 	return CKR_OK;
 }
 
+/* Whether a handle belongs to the range that starts at `first`.  HMAC and policy sessions are one range (Part 2, 7.2),
+ * listed under the first kind with the handles that they were given. */
+static bool same_range(TPM2_HANDLE h, TPM2_HANDLE first)
+{
+	TPM2_HT type = (TPM2_HT)(h >> TPM2_HR_SHIFT), wanted = (TPM2_HT)(first >> TPM2_HR_SHIFT);
+
+	return type == wanted || (wanted == TPM2_HT_HMAC_SESSION && type == TPM2_HT_POLICY_SESSION);
+}
+
 CK_RV tpm2_get_handles(struct conn *c, TPM2_HANDLE first, TPM2_HANDLE *ret, size_t cap, size_t *ret_n)
 {
 	TPMS_CAPABILITY_DATA data;
@@ -44,7 +53,7 @@ CK_RV tpm2_get_handles(struct conn *c, TPM2_HANDLE first, TPM2_HANDLE *ret, size
 
 	TRY(tpm2_get_capability(c, TPM2_CAP_HANDLES, first, (uint32_t)MIN(cap, TPM2_MAX_CAP_HANDLES), &data));
 	for (size_t i = 0; i < list->count && n < cap; i++)
-		if ((list->handle[i] ^ first) >> TPM2_HR_SHIFT == 0)
+		if (same_range(list->handle[i], first))
 			ret[n++] = list->handle[i];
 	*ret_n = n;
 	return CKR_OK;
