@@ -6,13 +6,7 @@
 #include "library.h"
 #include "rules.h"
 #include "session.h"
-
-/* A pointer and a length that an application gave go together.  No memory is longer than PTRDIFF_MAX: such a length is a
- * mistake (CK_UNAVAILABLE_INFORMATION, mostly), and sums with it would come out small. */
-static inline bool slice_ok(const void *p, CK_ULONG len)
-{
-	return (p || len == 0) && len <= PTRDIFF_MAX;
-}
+#include "slice.h"
 
 struct call {
 	enum function fn;

@@ -3,6 +3,7 @@
 #define MODULE_MECH_ROWS_H
 
 #include "mechanism.h"
+#include "slice.h"
 
 struct mech_rows {
 	const struct mech *at;

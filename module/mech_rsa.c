@@ -30,7 +30,7 @@ static CK_RV param_oaep(const struct mech *m, const CK_MECHANISM *given, struct 
 	ret->mgf = hash_by_mgf(p.mgf);
 	if (!ret->hash || !ret->mgf || (p.source != CKZ_DATA_SPECIFIED && (p.source != 0 || p.ulSourceDataLen > 0)))
 		return CKR_MECHANISM_PARAM_INVALID;
-	if (!p.pSourceData && p.ulSourceDataLen > 0)
+	if (!slice_ok(p.pSourceData, p.ulSourceDataLen))
 		return CKR_MECHANISM_PARAM_INVALID;
 	ret->label = BYTES(p.pSourceData, p.ulSourceDataLen);
 	return CKR_OK;

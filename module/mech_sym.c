@@ -45,7 +45,7 @@ static CK_RV param_gcm(const struct mech *m, const CK_MECHANISM *given, struct s
 		return CKR_MECHANISM_PARAM_INVALID;
 	if (p.ulIvBits != 0 && p.ulIvBits != p.ulIvLen * 8)
 		return CKR_MECHANISM_PARAM_INVALID;
-	if ((!p.pAAD && p.ulAADLen > 0) || !gcm_tag_ok(p.ulTagBits))
+	if (!slice_ok(p.pAAD, p.ulAADLen) || !gcm_tag_ok(p.ulTagBits))
 		return CKR_MECHANISM_PARAM_INVALID;
 	ret->iv = BYTES(p.pIv, p.ulIvLen);
 	ret->aad = BYTES(p.pAAD, p.ulAADLen);

@@ -217,12 +217,45 @@ Test(bad_input, every_call_in_every_state)
 	S(C_GenerateKeyPair, s, (&(CK_MECHANISM){CKM_EC_KEY_PAIR_GEN, NULL, 0}), NULL, 1, NULL, 0, &object, &object)   \
 	S(C_GenerateKeyPair, s, (&(CK_MECHANISM){CKM_EC_KEY_PAIR_GEN, NULL, 0}), NULL, 0, NULL, 1, &object, &object)   \
 	S(C_GenerateKeyPair, s, (&(CK_MECHANISM){CKM_EC_KEY_PAIR_GEN, NULL, 0}), NULL, 0, NULL, 0, &object, NULL)      \
-	S(C_GenerateRandom, s, NULL, 8)
+	S(C_GenerateRandom, s, NULL, 8)                                                                                \
+	S(C_SeedRandom, s, NULL, 8)                                                                                    \
+	S(C_FindObjects, s, NULL, 1, &len)                                                                             \
+	S(C_FindObjects, s, &object, 1, NULL)                                                                          \
+	S(C_InitPIN, s, NULL, 8)                                                                                       \
+	S(C_SetPIN, s, NULL, 8, buf, 8)                                                                                \
+	S(C_SetPIN, s, buf, 8, NULL, 8)                                                                                \
+	S(C_Login, s, CKU_USER, NULL, 8)                                                                               \
+	S(C_LoginUser, s, CKU_USER, NULL, 8, NULL, 0)                                                                  \
+	S(C_LoginUser, s, CKU_USER, buf, 8, NULL, 8)                                                                   \
+	S(C_VerifySignatureInit, s, &mech, object, NULL, 8)                                                            \
+	S(C_Encrypt, s, buf, 8, buf, NULL)                                                                             \
+	S(C_Encrypt, s, NULL, 8, buf, &len)                                                                            \
+	S(C_EncryptUpdate, s, NULL, 8, buf, &len)                                                                      \
+	S(C_EncryptFinal, s, buf, NULL)                                                                                \
+	S(C_Decrypt, s, buf, 8, buf, NULL)                                                                             \
+	S(C_Decrypt, s, NULL, 8, buf, &len)                                                                            \
+	S(C_DecryptUpdate, s, NULL, 8, buf, &len)                                                                      \
+	S(C_DecryptFinal, s, buf, NULL)                                                                                \
+	S(C_Digest, s, buf, 8, buf, NULL)                                                                              \
+	S(C_Digest, s, NULL, 8, buf, &len)                                                                             \
+	S(C_DigestUpdate, s, NULL, 8)                                                                                  \
+	S(C_DigestFinal, s, buf, NULL)                                                                                 \
+	S(C_Sign, s, buf, 8, buf, NULL)                                                                                \
+	S(C_Sign, s, NULL, 8, buf, &len)                                                                               \
+	S(C_SignUpdate, s, NULL, 8)                                                                                    \
+	S(C_SignFinal, s, buf, NULL)                                                                                   \
+	S(C_Verify, s, buf, 8, NULL, 8)                                                                                \
+	S(C_Verify, s, NULL, 8, buf, 8)                                                                                \
+	S(C_VerifyUpdate, s, NULL, 8)                                                                                  \
+	S(C_VerifyFinal, s, NULL, 8)                                                                                   \
+	S(C_VerifySignature, s, NULL, 8)                                                                               \
+	S(C_VerifySignatureUpdate, s, NULL, 8)
 
 Test(bad_input, null_where_none_may_be)
 {
 	session_up();
 	CK_SESSION_HANDLE s = h.session;
+	len = sizeof buf;
 	object = data_object(s, false, false, "here");
 #define ARGUMENTS_BAD(name, ...) EXPECT(CKR_ARGUMENTS_BAD, name, __VA_ARGS__);
 	N_ROWS(ARGUMENTS_BAD)
@@ -230,6 +263,31 @@ Test(bad_input, null_where_none_may_be)
 	s = h.session + 1;
 #define HANDLE_INVALID(name, ...) EXPECT(CKR_SESSION_HANDLE_INVALID, name, __VA_ARGS__);
 	N_ROWS(HANDLE_INVALID)
+}
+
+/* The same of the functions on slots and on the library; the slot wins over the arguments. */
+#define NS_ROWS(S)                                                                                                     \
+	S(C_GetSlotInfo, s, NULL)                                                                                      \
+	S(C_GetTokenInfo, s, NULL)                                                                                     \
+	S(C_GetMechanismList, s, NULL, NULL)                                                                           \
+	S(C_GetMechanismInfo, s, CKM_SHA256, NULL)                                                                     \
+	S(C_InitToken, s, buf, 8, NULL)                                                                                \
+	S(C_InitToken, s, NULL, 8, buf)                                                                                \
+	S(C_OpenSession, s, RW, NULL, NULL, NULL)
+
+Test(bad_input, null_without_a_session)
+{
+	token_up();
+	CK_SLOT_ID s = h.slot;
+	NS_ROWS(ARGUMENTS_BAD)
+	EXPECT(CKR_ARGUMENTS_BAD, C_GetInfo, NULL);
+	EXPECT(CKR_ARGUMENTS_BAD, C_GetSlotList, CK_TRUE, NULL, NULL);
+	EXPECT(CKR_ARGUMENTS_BAD, C_WaitForSlotEvent, CKF_DONT_BLOCK, NULL, NULL);
+	EXPECT(CKR_ARGUMENTS_BAD, C_WaitForSlotEvent, CKF_DONT_BLOCK, &slot_id, buf);
+	EXPECT(CKR_ARGUMENTS_BAD, C_Finalize, buf);
+	s = 4711;
+#define SLOT_INVALID(name, ...) EXPECT(CKR_SLOT_ID_INVALID, name, __VA_ARGS__);
+	NS_ROWS(SLOT_INVALID)
 }
 
 Test(bad_input, handles_of_others)
@@ -337,4 +395,19 @@ Test(bad_input, lengths_that_wrap)
 	EXPECT(CKR_ARGUMENTS_BAD, name, __VA_ARGS__);
 		KEY_ROWS(REFUSED)
 	}
+}
+
+/* The same inside a mechanism's parameter. */
+Test(bad_input, parameters_that_no_memory_has)
+{
+	CK_GCM_PARAMS gcm = {.pIv = buf, .ulIvLen = 12, .ulTagBits = 128, .pAAD = buf, .ulAADLen = ~0ul};
+	CK_RSA_PKCS_OAEP_PARAMS oaep = {CKM_SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, buf, ~0ul};
+
+	session_up();
+	if (has_mechanism(CKM_AES_GCM, CKF_ENCRYPT))
+		EXPECT(CKR_MECHANISM_PARAM_INVALID, C_EncryptInit, h.session,
+		       (&(CK_MECHANISM){CKM_AES_GCM, &gcm, sizeof gcm}), aes_key(h.session, 16));
+	if (has_mechanism(CKM_RSA_PKCS_OAEP, CKF_DECRYPT))
+		EXPECT(CKR_MECHANISM_PARAM_INVALID, C_DecryptInit, h.session,
+		       (&(CK_MECHANISM){CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep}), rsa_pair(h.session, false, "r").priv);
 }
