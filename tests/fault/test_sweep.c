@@ -6,7 +6,6 @@
 
 #include "fault.h"
 #include "snapshot.h"
-#include "tpm.h"
 
 static struct faults *module_faults;
 static struct fault *tcti;
@@ -123,7 +122,6 @@ static const struct way {
 	CK_RV right;    /* what the answer must be, if the call fails; 0: any that is on its list */
 	bool absorbed;  /* once: the call must succeed all the same */
 	bool lost;      /* the undoing may have to wait for the next call */
-	bool once;      /* for good, only a reset would help (TPM 2.0 Library, Part 1: failure mode) */
 } ways[] = {
 	{"no memory", MEMORY, FAULT_CODE, ENOMEM, CKR_HOST_MEMORY, false, false},
 	{"EIO", FILES, FAULT_CODE, EIO, CKR_DEVICE_ERROR, false, false},
@@ -131,7 +129,7 @@ static const struct way {
 	{"EDQUOT", KEYS, FAULT_CODE, EDQUOT, CKR_DEVICE_MEMORY, false, false},
 	{"ENOMEM", KEYS, FAULT_CODE, ENOMEM, 0, false, false},
 	{"EKEYREVOKED", KEYS, FAULT_CODE, EKEYREVOKED, 0, false, false},
-	{"TPM_RC_FAILURE", TCTI, FAULT_CODE, 0x101, CKR_DEVICE_ERROR, false, true, true},
+	{"TPM_RC_MEMORY", TCTI, FAULT_CODE, 0x904, CKR_DEVICE_MEMORY, false, false},
 	{"TPM_RC_RETRY", TCTI, FAULT_CODE, 0x922, 0, true, false},
 	{"TPM_RC_NV_SPACE", TCTI, FAULT_CODE, 0x14b, 0, false, false},
 	{"loss before", TCTI, FAULT_LOST_BEFORE, 0, 0, false, true},
@@ -275,10 +273,10 @@ static void sweep(const struct swept *s)
 	unsigned long rounds = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++)
-		for (int for_good = 0; for_good < (ways[i].once ? 1 : 2) && applies(&ways[i]); for_good++)
+		for (int for_good = 0; for_good < 2 && applies(&ways[i]); for_good++)
 			for (unsigned long n = 1; round_at(s, &ways[i], n, for_good); n = after(&ways[i], n))
 				rounds++;
-	cr_assert(rounds > 0, "nothing failed");
+	cr_assert(rounds > 0 || secure_getenv("SIGNET_TEST_WAY"), "nothing failed");
 }
 
 /* ---- the tests ---- */
