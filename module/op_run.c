@@ -62,7 +62,8 @@ static CK_RV hash_begin(struct operation *op)
 	op->md = EVP_MD_CTX_new();
 	if (op->md && md && EVP_DigestInit_ex2(op->md, md, NULL) == 1)
 		return CKR_OK;
-	return crypto_failed("beginning a digest", CKR_FUNCTION_FAILED);
+	/* Nothing but memory is asked for. */
+	return crypto_failed("beginning a digest", CKR_HOST_MEMORY);
 }
 
 CK_RV op_hash_update(struct operation *op, struct bytes in)

@@ -37,8 +37,9 @@ static CK_RV cipher_begin(struct soft_op *op, enum aes_mode mode, struct bytes i
 	op->cipher.ctx = c;
 	if (!c || !cipher)
 		return crypto_failed("cipher", CKR_HOST_MEMORY);
+	/* Key and counter block have the right length: what can be missing is memory. */
 	if (EVP_CipherInit_ex2(c, cipher, op->key->secret, mode == AES_GCM ? NULL : iv.ptr, encrypting(op), NULL) != 1)
-		return crypto_failed("cipher", CKR_FUNCTION_FAILED);
+		return crypto_failed("cipher", CKR_HOST_MEMORY);
 	/* A nonce goes in after its length. */
 	if (mode == AES_GCM && (EVP_CIPHER_CTX_set_params(c, params) != 1 ||
 				EVP_CipherInit_ex2(c, NULL, NULL, iv.ptr, encrypting(op), NULL) != 1))

@@ -278,6 +278,20 @@ Test(asym, ed25519_in_place)
 	pair_free(&p);
 }
 
+/* once() would allocate as much as it is given. */
+static CK_RV verify_long(struct soft_key *key, const struct scheme *s, struct bytes in, struct data *sig)
+{
+	struct outbuf out = {.ptr = sig->b, .cap = sig->len, .len = sig->len};
+	struct soft_op *op = NULL;
+	size_t max;
+	CK_RV rv;
+
+	cr_assert_eq(soft_op_begin(OP_VERIFY, s, key, &op, &max), CKR_OK);
+	rv = soft_op_finish(op, in, &out);
+	soft_op_free(op);
+	return rv;
+}
+
 /* A length that is small, or below zero, once it is an int. */
 Test(asym, ecdsa_of_more_than_an_int)
 {
@@ -291,7 +305,7 @@ Test(asym, ecdsa_of_more_than_an_int)
 	memset(in, 1, 32);
 	cr_assert_eq(once(OP_SIGN, &s, p.priv, BYTES(in, 32), &sig), CKR_OK);
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
-		cr_assert_eq(once(OP_VERIFY, &s, p.pub, BYTES(in, lengths[i]), &sig), CKR_OK);
+		cr_assert_eq(verify_long(p.pub, &s, BYTES(in, lengths[i]), &sig), CKR_OK);
 	(void)munmap(in, lengths[1]);
 	pair_free(&p);
 }
