@@ -1,8 +1,9 @@
 /* The library's life.
  *
- * One word, the gate's state, says whether the library is open and how many calls are in it.  It stands in a page of its own
- * that the kernel empties in a forked child, which so starts uninitialized without being told; where the kernel can't
- * do that (before Linux 4.14), a handler of pthread_atfork() closes it.  Waiting is done on the gate with futex(2): no
+ * One word, the gate's state, says whether the library is open and how many calls are in it.  It stands in a page of
+ * its own that the kernel empties in a forked child, which so starts uninitialized however it was made; a handler of
+ * pthread_atfork() does the same, for kernels that can't (before Linux 4.14), and closes what the child shouldn't keep
+ * open.  Waiting is done on the gate with futex(2): no
  * mutex of the system's (the application may have brought its own), and no descriptor that somebody could close. */
 #include <linux/futex.h>
 #include <pthread.h>
@@ -31,18 +32,25 @@ struct gate {
 static struct gate *_Atomic gate_page;
 static struct library *library;
 
-static void close_gate_in_child(void)
+/* Runs in a forked child at once, before anybody calls us there: what the child inherited could otherwise keep its
+ * parent's lock of a token taken, or its connection open, for as long as the child lives.  Only stores and close(2), as
+ * a child of many threads may do; the rest waits for its C_Initialize.  Whether the kernel has emptied the gate's page
+ * makes no difference. */
+static void give_up_in_child(void)
 {
 	struct gate *gate = atomic_load(&gate_page);
 
 	if (gate)
 		atomic_store(&gate->state, 0);
+	if (library)
+		slots_forked(library->slots, library->n_slots);
 }
 
 static CK_RV make_gate(struct gate **ret)
 {
 	struct gate *none = NULL, *gate = atomic_load(&gate_page);
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	bool emptied, told;
 	void *page;
 
 	if (gate) {
@@ -58,7 +66,9 @@ static CK_RV make_gate(struct gate **ret)
 		return CKR_OK;
 	}
 	*ret = page;
-	if (madvise(page, size, MADV_WIPEONFORK) != 0 && pthread_atfork(NULL, NULL, close_gate_in_child) != 0)
+	emptied = madvise(page, size, MADV_WIPEONFORK) == 0;
+	told = pthread_atfork(NULL, NULL, give_up_in_child) == 0;
+	if (!emptied && !told)
 		log_error("this process must not fork: neither MADV_WIPEONFORK nor pthread_atfork works");
 	return CKR_OK;
 }

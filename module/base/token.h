@@ -108,7 +108,9 @@ struct token_ops {
 	/* The token of one slot.  Checks the section's keys; touches no hardware and no store (C_Initialize sends no
 	 * TPM command).  `conf` outlives the token. */
 	CK_RV (*open)(const struct conf_section *conf, struct token **ret) MUST_CHECK;
-	/* In a forked child, before free(): give up inherited connections without sending a byte on them (R: 7). */
+	/* In a forked child: give up inherited connections and cross-process locks without sending a byte (design 7).
+	 * Called at once, by the fork handler, and again by the child's C_Initialize; free() never follows.  Another
+	 * thread of the parent's may have been anywhere: takes no lock, allocates nothing, only stores and close(2). */
 	void (*forked)(struct token *tok);
 	/* C_Finalize: releases everything, in the TPM too.  NULL is fine. */
 	void (*free)(struct token *tok);
