@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -86,7 +87,7 @@ static void janitor_start(void)
 	int end[2];
 
 	cr_assert(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
-	cr_assert(pipe(end) == 0);
+	cr_assert(pipe2(end, O_CLOEXEC) == 0); /* or swtpm would hold it open */
 	h.janitor_pid = fork();
 	cr_assert(h.janitor_pid >= 0);
 	if (h.janitor_pid == 0)
