@@ -4,13 +4,19 @@
 #include "operation.h"
 
 /* What must be known of the token is asked with the first session: while one is open, this process can't
- * re-initialize it, and if another one does, its sessions end. */
+ * re-initialize it, and if another one does, its sessions end.  That it was replaced while nobody here had a session
+ * is learnt here, too, so that no new session is told of a removal that it didn't see. */
 static CK_RV learn_token(struct slot *slot)
 {
 	struct token_info info;
 
-	if (slot->n_sessions == 0)
-		TRY(slot_info(slot, &info));
+	if (slot->n_sessions == 0) {
+		CK_RV rv = slot->synced ? slot_sync(slot) : CKR_OK;
+
+		if (rv == CKR_HOST_MEMORY)
+			return rv;
+		TRY(slot_info(slot, &info)); /* says what is there now, whatever sync() found gone */
+	}
 	return slot->flags & CKF_TOKEN_INITIALIZED ? CKR_OK : CKR_TOKEN_NOT_RECOGNIZED;
 }
 

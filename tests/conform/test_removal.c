@@ -165,6 +165,16 @@ Test(processes, a_token_initialized_by_another_ends_our_sessions)
 	is(login(s, CKU_USER, USER_PIN), CKR_USER_PIN_NOT_INITIALIZED);
 }
 
+Test(processes, a_token_initialized_by_another_meanwhile_is_a_new_one)
+{
+	data_object(h.session, true, false, "one");
+	OK(C_CloseAllSessions, h.slot);
+	is((CK_RV)in_child(child_reinitializes), 0);
+	CK_SESSION_HANDLE s = open_session(RW);
+	cr_assert(find(s, TEMPLATE(A_ULONG(CKA_CLASS, CKO_DATA)), NULL) == 0, "nothing is told of a removal");
+	is(login(s, CKU_USER, USER_PIN), CKR_USER_PIN_NOT_INITIALIZED);
+}
+
 static int child_locks_the_pin(void)
 {
 	CK_SESSION_HANDLE s;
