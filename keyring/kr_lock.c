@@ -2,6 +2,8 @@
 #include "kr_lock.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/un.h>
 #include <time.h>
@@ -30,6 +32,43 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* ---- what a forked child must close ---- */
+
+/* The sockets that may be bound, each as its descriptor + 1; 0: a free place.  Whoever takes a descriptor out of here
+ * closes it.  There are no more at once than threads that change something. */
+static _Atomic int listed[64];
+
+static bool list_swap(int from, int to)
+{
+	for (size_t i = 0; i < ARRAY_LEN(listed); i++) {
+		int expected = from;
+
+		if (atomic_compare_exchange_strong(&listed[i], &expected, to))
+			return true;
+	}
+	return false;
+}
+
+static void close_in_child(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(listed); i++) {
+		int fd = atomic_exchange(&listed[i], 0) - 1;
+
+		if (fd >= 0)
+			(void)kr_sys->close(fd);
+	}
+}
+
+static void watch_forks(void)
+{
+	static atomic_bool watched;
+
+	if (!atomic_exchange(&watched, true) && pthread_atfork(NULL, NULL, close_in_child) != 0)
+		atomic_store(&watched, false);
+}
+
+/* ---- sockets ---- */
+
 static int new_socket(int *ret)
 {
 	int fd = kr_sys->socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -40,10 +79,31 @@ static int new_socket(int *ret)
 	return 0;
 }
 
+static void give_up(int fd)
+{
+	if (list_swap(fd + 1, 0)) /* before a fork in another thread can find it again */
+		(void)kr_sys->close(fd);
+}
+
+/* A socket that is listed before it is bound.  EADDRINUSE, "later", when there is no place for it. */
+static int new_listed_socket(int *ret)
+{
+	int fd = -1, err = new_socket(&fd);
+
+	if (err != 0)
+		return err;
+	if (!list_swap(0, fd + 1)) {
+		(void)kr_sys->close(fd);
+		return EADDRINUSE;
+	}
+	*ret = fd;
+	return 0;
+}
+
 /* One attempt: EADDRINUSE when somebody has it. */
 static int try_bind(const struct name *n, int *ret)
 {
-	int fd = -1, err = new_socket(&fd);
+	int fd = -1, err = new_listed_socket(&fd);
 
 	if (err != 0)
 		return err;
@@ -51,7 +111,7 @@ static int try_bind(const struct name *n, int *ret)
 	if (err == 0)
 		err = kr_errno(kr_sys->listen(fd, 128));
 	if (err != 0) {
-		(void)kr_sys->close(fd);
+		give_up(fd);
 		return err;
 	}
 	*ret = fd;
@@ -96,8 +156,10 @@ static int take(key_serial_t ring, int *ret)
 
 CK_RV kr_lock_take(key_serial_t ring, struct kr_lock *ret)
 {
-	int fd = -1, err = take(ring, &fd);
+	int fd = -1, err;
 
+	watch_forks();
+	err = take(ring, &fd);
 	if (err != 0)
 		return kr_error(KR_LOCK, err, "taking the token's lock (a socket)");
 	ret->fd = fd;
@@ -107,6 +169,6 @@ CK_RV kr_lock_take(key_serial_t ring, struct kr_lock *ret)
 void kr_lock_drop(struct kr_lock *l)
 {
 	if (l->fd >= 0)
-		(void)kr_sys->close(l->fd);
+		give_up(l->fd);
 	l->fd = -1;
 }

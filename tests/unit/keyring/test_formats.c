@@ -168,3 +168,29 @@ Test(lock, no_descriptors)
 	cr_assert(kr_lock_take(A_RING, &l) == CKR_HOST_MEMORY);
 	kr_sys = &kr_sys_kernel;
 }
+
+/* A child that lives on, and never calls us, doesn't keep what its parent held at the fork. */
+Test(lock, a_fork_keeps_nothing)
+{
+	key_serial_t ring = A_RING;
+	struct kr_lock l = KR_LOCK_NONE;
+	int ends[2], spare;
+	char c;
+	pid_t pid;
+
+	cr_assert(pipe(ends) == 0);
+	cr_assert(kr_lock_take(ring, &l) == CKR_OK);
+	pid = fork();
+	if (pid == 0) {
+		spare = dup(0); /* may get the number that the lock had */
+		kr_lock_drop(&l); /* what forked() does: not to close somebody else's */
+		close(ends[1]);
+		_exit(read(ends[0], &c, 1) == 0 && spare >= 0 && close(spare) == 0 ? 0 : 1);
+	}
+	close(ends[0]);
+	kr_lock_drop(&l);
+	cr_assert(kr_lock_take(ring, &l) == CKR_OK);
+	kr_lock_drop(&l);
+	close(ends[1]);
+	cr_assert(waitpid(pid, &spare, 0) == pid && spare == 0);
+}
