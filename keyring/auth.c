@@ -19,7 +19,7 @@ static bool length_ok(struct bytes pin)
 
 static CK_RV check_tries(struct kr_token *t, enum token_user who, struct tries *ret)
 {
-	TRY(tries_read(&t->store, ret));
+	TRY(tries_read(&t->store, &t->secrets->trec, ret));
 	if (ret->wrong[who] < t->secrets->trec.pin[who].limit)
 		return CKR_OK;
 	log_error("%s: the %s PIN is locked after %u wrong ones; %s", t->anchor.name, who == TOKEN_SO ? "SO" : "user",
@@ -31,24 +31,29 @@ static CK_RV check_tries(struct kr_token *t, enum token_user who, struct tries *
 /* A token that may only be read can't count, and still lets its users in: the counter is a courtesy. */
 static CK_RV write_tries(struct kr_token *t, const struct tries *tries)
 {
-	CK_RV rv = tries_write(&t->store, tries);
+	CK_RV rv = tries_write(&t->store, &t->secrets->trec, tries);
 
 	return rv == CKR_TOKEN_WRITE_PROTECTED ? CKR_OK : rv;
 }
 
+/* A failure that isn't the PIN's doesn't count, so that it leaves the token as it was. */
 static CK_RV count_and_open(struct kr_token *t, enum token_user who, const struct key256 *kek,
 			    struct key256 *ret_secret)
 {
 	struct tries tries;
+	uint8_t before;
+	CK_RV rv;
 
 	TRY(check_tries(t, who, &tries));
-	tries.wrong[who]++;
+	before = tries.wrong[who]++;
 	TRY(write_tries(t, &tries));
-	TRY(trec_unwrap(&t->secrets->trec, who, kek, ret_secret));
-	tries.wrong[who] = 0;
+	rv = trec_unwrap(&t->secrets->trec, who, kek, ret_secret);
+	if (rv == CKR_PIN_INCORRECT)
+		return rv;
+	tries.wrong[who] = rv == CKR_OK ? 0 : before;
 	if (write_tries(t, &tries) != CKR_OK)
-		log_error("%s: the PIN was right, but one wrong one stays counted until the next right one", t->anchor.name);
-	return CKR_OK;
+		log_error("%s: %u PINs stay counted as wrong until the next right one", t->anchor.name, before + 1u);
+	return rv;
 }
 
 /* ---- proving ---- */
@@ -98,7 +103,7 @@ CK_RV kr_login(struct token *tok, enum token_user who, struct bytes pin)
 	struct key256 secret CLEANUP(key256_wipe) = {0};
 
 	TRY(prove(kr_of(tok), who, pin, &secret));
-	return state_unlock(kr_of(tok), &secret, who == TOKEN_USER);
+	return state_login(kr_of(tok), &secret, who);
 }
 
 CK_RV kr_reauth(struct token *tok, struct bytes pin)
@@ -116,12 +121,10 @@ void kr_logout(struct token *tok)
 /* ---- setting ---- */
 
 /* Replaces the token record, if it still is the one that `trec` was made from; *ret_moved says that it isn't. */
-static CK_RV commit_trec(struct kr_token *t, enum token_user who, const struct trec *trec, key_serial_t from,
-			 bool *ret_moved)
+static CK_RV commit_trec(struct kr_token *t, const struct trec *trec, key_serial_t from, bool *ret_moved)
 {
 	struct kr_lock *held CLEANUP(kr_unlock) = NULL;
 	struct buffer b CLEANUP(buffer_done) = {0};
-	struct tries tries;
 	key_serial_t key;
 	int err;
 
@@ -137,22 +140,17 @@ static CK_RV commit_trec(struct kr_token *t, enum token_user who, const struct t
 		return state_failed(t, KR_CHANGE, err, "writing the token record");
 	t->secrets->trec = *trec;
 	t->trec_key = key;
-	if (tries_read(&t->store, &tries) == CKR_OK && tries.wrong[who] != 0) {
-		tries.wrong[who] = 0;
-		(void)(tries_write(&t->store, &tries) == CKR_OK); /* after the commit: logged, no failure */
-	}
 	return CKR_OK;
 }
 
-static CK_RV new_pin(struct kr_token *t, enum token_user who, struct bytes pin, const struct key256 *secret,
-		     bool *ret_moved)
+static CK_RV new_pin(struct kr_token *t, enum token_user who, uint8_t limit, struct bytes pin,
+		     const struct key256 *secret, bool *ret_moved)
 {
 	struct trec trec CLEANUP(trec_wipe) = t->secrets->trec;
 	key_serial_t from = t->trec_key;
-	uint8_t limit = trec.pin[who].kind == TREC_SCRYPT ? trec.pin[who].limit : t->limit[who];
 
 	TRY(trec_wrap(trec.id, who, limit, pin, secret, &trec.pin[who]));
-	return commit_trec(t, who, &trec, from, ret_moved);
+	return commit_trec(t, &trec, from, ret_moved);
 }
 
 CK_RV kr_set_pin(struct token *tok, enum token_user who, struct bytes old, struct bytes pin)
@@ -166,7 +164,7 @@ CK_RV kr_set_pin(struct token *tok, enum token_user who, struct bytes old, struc
 		struct key256 secret CLEANUP(key256_wipe) = {0};
 
 		TRY(prove(t, who, old, &secret));
-		TRY(new_pin(t, who, pin, &secret, &moved));
+		TRY(new_pin(t, who, t->secrets->trec.pin[who].limit, pin, &secret, &moved));
 	}
 	return moved ? CKR_FUNCTION_FAILED : CKR_OK;
 }
@@ -183,7 +181,7 @@ CK_RV kr_init_pin(struct token *tok, struct bytes pin)
 		TRY(state_refresh(t));
 		if (!t->has_secret)
 			return CKR_USER_NOT_LOGGED_IN;
-		TRY(new_pin(t, TOKEN_USER, pin, &t->secrets->secret, &moved));
+		TRY(new_pin(t, TOKEN_USER, t->limit[TOKEN_USER], pin, &t->secrets->secret, &moved));
 	}
 	return moved ? CKR_FUNCTION_FAILED : CKR_OK;
 }
@@ -324,23 +322,31 @@ static CK_RV init_over(struct kr_token *t, struct bytes so_pin, const uint8_t la
 	return CKR_OK;
 }
 
+static CK_RV init_some(struct kr_token *t, struct bytes so_pin, const uint8_t label[32], bool *ret_again)
+{
+	CK_RV rv;
+
+	TRY(state_check(t));
+	rv = t->store.ring == 0 ? init_first(t, so_pin, label, ret_again) : init_over(t, so_pin, label, ret_again);
+	*ret_again = *ret_again || rv == CKR_DEVICE_REMOVED; /* somebody else made the token anew, or took it away */
+	return rv == CKR_DEVICE_REMOVED ? CKR_OK : rv;
+}
+
 CK_RV kr_init_token(struct token *tok, struct bytes so_pin, const uint8_t label[32])
 {
 	struct kr_token *t = kr_of(tok);
-	bool again = true;
+	bool again = true, was_lost = false;
+	CK_RV rv = CKR_OK;
 
-	for (unsigned i = 0; again && i < RESTARTS; i++) {
-		CK_RV rv;
-
-		t->lost = false; /* a ring that has gone leaves room for a new one */
-		TRY(state_check(t));
-		rv = t->store.ring == 0 ? init_first(t, so_pin, label, &again) : init_over(t, so_pin, label, &again);
-		if (rv == CKR_DEVICE_REMOVED) /* somebody else made the token anew, or took it away */
-			again = true;
-		else if (rv != CKR_OK)
-			return rv;
+	for (unsigned i = 0; rv == CKR_OK && again && i < RESTARTS; i++) {
+		was_lost |= t->lost;
+		t->lost = again = false; /* a ring that has gone leaves room for a new one */
+		rv = init_some(t, so_pin, label, &again);
 	}
-	return again ? CKR_FUNCTION_FAILED : CKR_OK;
+	if (rv == CKR_OK && !again)
+		return CKR_OK;
+	t->lost = t->store.ring == 0 && (was_lost || t->lost);
+	return rv != CKR_OK ? rv : CKR_FUNCTION_FAILED;
 }
 
 /* ---- flags ---- */
@@ -353,14 +359,15 @@ CK_FLAGS auth_flags(struct kr_token *t)
 	CK_FLAGS flags = 0;
 	struct tries tries;
 
-	if (tries_read(&t->store, &tries) != CKR_OK)
+	if (tries_read(&t->store, &t->secrets->trec, &tries) != CKR_OK)
 		return 0;
 	for (size_t who = 0; who < 2; who++) {
 		const struct trec_pin *p = &t->secrets->trec.pin[who];
 
-		if (p->kind != TREC_SCRYPT || tries.wrong[who] == 0)
+		if (p->kind != TREC_SCRYPT)
 			continue;
-		flags |= low[who];
+		if (tries.wrong[who] > 0)
+			flags |= low[who];
 		if (tries.wrong[who] >= p->limit)
 			flags |= locked[who];
 		else if (tries.wrong[who] + 1 == p->limit)

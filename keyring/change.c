@@ -5,6 +5,7 @@
 
 #include "log.h"
 #include "obj.h"
+#include "rv.h"
 
 /* ---- make ---- */
 
@@ -125,13 +126,20 @@ static CK_RV read_current(struct kr_token *t, const uint8_t id[16], struct curre
 	struct record_keys keys = state_keys(t);
 	struct buffer b CLEANUP(buffer_done) = {0};
 	int err = store_find_record(&t->store, id, &ret->key, &ret->type);
+	CK_RV rv;
 
 	buffer_init(&b, RECORD_MAX_SIZE);
 	if (err == 0)
 		err = key_read(ret->key, &b);
 	if (err != 0)
 		return state_failed(t, KR_RECORD, err, "reading an object's record");
-	return record_parse(buffer_bytes(&b), t->secrets->trec.id, &keys, &ret->record);
+	rv = record_parse(buffer_bytes(&b), t->secrets->trec.id, &keys, &ret->record);
+	if (rv == CKR_OK && memcmp(ret->record.id, id, 16) == 0)
+		return CKR_OK;
+	if (rv == CKR_HOST_MEMORY)
+		return rv;
+	log_error("key %d is no readable record of this token (%s)", (int)ret->key, rv_name(rv));
+	return CKR_DEVICE_ERROR;
 }
 
 static struct record_object *object_at(struct record *r, uint8_t index)
@@ -229,9 +237,11 @@ static CK_RV destroy_record(struct kr_token *t, const struct current *c)
 
 	if (err == 0 && k)
 		known_remove(&t->known, k);
-	if (err == 0 || err == ENOENT)
-		return err == 0 ? CKR_OK : CKR_OBJECT_HANDLE_INVALID;
-	return state_failed(t, KR_CHANGE, err, "taking an object out of the token's keyring");
+	if (err == 0)
+		return CKR_OK;
+	if (err == ENOENT)
+		err = ENOKEY; /* no longer linked there */
+	return state_failed(t, err == ENOKEY ? KR_RECORD : KR_CHANGE, err, "taking an object out of the token's keyring");
 }
 
 CK_RV kr_destroy(struct token *tok, const struct token_obj *obj)
@@ -256,12 +266,27 @@ CK_RV kr_destroy(struct token *tok, const struct token_obj *obj)
 	return note_change(t, &c, key, (uint8_t)~(1u << priv->index));
 }
 
+/* Without the lock: a key that was displaced after it was found is found again. */
+static int measure(const struct kr_token *t, const uint8_t id[16], size_t *ret)
+{
+	key_serial_t key = 0, last;
+	const char *type;
+	int err;
+
+	do {
+		last = key;
+		err = store_find_record(&t->store, id, &key, &type);
+		if (err != 0)
+			return err;
+		err = key_length(key, ret);
+	} while (kr_gone(err) && key != last);
+	return err;
+}
+
 CK_RV kr_obj_size(struct token *tok, const struct token_obj *obj, size_t *ret)
 {
 	struct kr_token *t = kr_of(tok);
 	const struct kr_obj *priv = obj_priv(obj);
-	const char *type;
-	key_serial_t key;
 	int err;
 
 	if (!priv->stored) {
@@ -269,8 +294,6 @@ CK_RV kr_obj_size(struct token *tok, const struct token_obj *obj, size_t *ret)
 		return CKR_OK;
 	}
 	TRY(state_need(t));
-	err = store_find_record(&t->store, priv->record_id, &key, &type);
-	if (err == 0)
-		err = key_length(key, ret);
+	err = measure(t, priv->record_id, ret);
 	return err == 0 ? CKR_OK : state_failed(t, KR_RECORD, err, "measuring an object's record");
 }

@@ -22,7 +22,12 @@ static const struct {
 	{ENOBUFS, IN(KR_LOCK), CKR_HOST_MEMORY, "the system is short of memory"},
 	{EMFILE, IN(KR_LOCK), CKR_HOST_MEMORY, "the process has too many open files (see ulimit -n)"},
 	{ENFILE, IN(KR_LOCK), CKR_HOST_MEMORY, "the system has too many open files"},
-	{ETIMEDOUT, IN(KR_LOCK), CKR_FUNCTION_FAILED, "another process kept the token's lock for 10 seconds"},
+	{ETIMEDOUT, IN(KR_LOCK), CKR_FUNCTION_FAILED, "another process kept the token's lock for 10 seconds (ss -xlp "
+						      "shows who has @signet:ring:...)"},
+	{EAFNOSUPPORT, IN(KR_LOCK), CKR_FUNCTION_FAILED, "local sockets are blocked here (seccomp, systemd's "
+							 "RestrictAddressFamilies=); allow AF_UNIX"},
+	{EPERM, IN(KR_LOCK), CKR_FUNCTION_FAILED, "local sockets are blocked here (seccomp or a security module)"},
+	{EACCES, IN(KR_LOCK), CKR_FUNCTION_FAILED, "local sockets are blocked here (seccomp or a security module)"},
 	{ENOMEM, ANY, CKR_DEVICE_MEMORY, "the kernel is short of memory"},
 	{ENFILE, ANY, CKR_DEVICE_MEMORY, "the keyring is full"},
 
@@ -43,6 +48,10 @@ static const struct {
 	{EKEYEXPIRED, IN(KR_RECORD), CKR_OBJECT_HANDLE_INVALID, "the key has expired"},
 	{EKEYREVOKED, IN(KR_RECORD), CKR_OBJECT_HANDLE_INVALID, "the key was revoked"},
 	{EACCES, IN(KR_RECORD), CKR_OBJECT_HANDLE_INVALID, "the key may not be read"},
+
+	{ENOKEY, IN(KR_KEY), CKR_FUNCTION_FAILED, "somebody took away a key that is needed; try again"},
+	{EKEYEXPIRED, IN(KR_KEY), CKR_FUNCTION_FAILED, "a key that is needed has expired (see keyctl show)"},
+	{EKEYREVOKED, IN(KR_KEY), CKR_FUNCTION_FAILED, "a key that is needed was revoked (see keyctl show)"},
 
 	{EACCES, IN(KR_CHANGE), CKR_TOKEN_WRITE_PROTECTED, "the keyring may not be written to (see keyctl rdescribe)"},
 	{EPERM, IN(KR_CHANGE), CKR_TOKEN_WRITE_PROTECTED, "keyring changes are blocked here (restricted keyring, "

@@ -9,6 +9,7 @@ enum kr_context {
 	KR_PROBE,   /* looking for the anchor and the token's ring */
 	KR_RING,    /* reading the token's ring, its token record or its counter */
 	KR_RECORD,  /* reading one object's record */
+	KR_KEY,     /* another key of the ring, which itself is there */
 	KR_CHANGE,  /* anything that writes */
 	KR_LOCK,    /* the lock's sockets */
 	KR_CONTEXTS

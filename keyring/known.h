@@ -9,6 +9,7 @@ struct known {
 	key_serial_t key;
 	bool record;       /* a readable record of this token; else ours but none, a stranger's, or a damaged one */
 	bool closed;       /* it has private objects that couldn't be opened when it was read */
+	bool partial;      /* the front couldn't be told all of it: it will be told again */
 	bool marked;       /* seen in the listing under way */
 	uint8_t id[16];    /* of the record */
 	uint8_t told;      /* bit i: the front knows the object with index i */

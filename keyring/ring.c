@@ -30,7 +30,7 @@ bool serials_have(const struct serials *s, key_serial_t key)
  * the time of the second look. */
 int ring_list(key_serial_t ring, struct serials *ret)
 {
-	size_t cap = 64;
+	size_t cap = 256; /* more than an ordinary user's quota allows: one call lists any ring of theirs */
 
 	for (;;) {
 		key_serial_t *at = malloc(cap * sizeof *at);
@@ -50,22 +50,46 @@ int ring_list(key_serial_t ring, struct serials *ret)
 	}
 }
 
-/* The kernel's search goes down into nested rings, so what it finds has to be among the ring's own links. */
+/* The kernel's search goes down into nested rings, so what it finds has to be among the ring's own links.  A key that
+ * was displaced between search and listing isn't there either: then the next search finds another one. */
 int ring_find(key_serial_t ring, const char *type, const char *description, key_serial_t *ret)
 {
-	struct serials s CLEANUP(serials_done) = {0};
-	long key = kr_sys->search(ring, type, description, 0);
-	int err = kr_errno(key);
+	key_serial_t last = 0;
 
-	if (err != 0)
-		return err;
-	err = ring_list(ring, &s);
-	if (err != 0)
-		return err;
-	if (!serials_have(&s, (key_serial_t)key))
-		return ENOKEY;
-	*ret = (key_serial_t)key;
-	return 0;
+	for (;;) {
+		struct serials s CLEANUP(serials_done) = {0};
+		long key = kr_sys->search(ring, type, description, 0);
+		int err = kr_errno(key);
+
+		if (err == 0)
+			err = ring_list(ring, &s);
+		if (err == 0 && !serials_have(&s, (key_serial_t)key) && key == last)
+			err = ENOKEY;
+		if (err != 0)
+			return err;
+		last = (key_serial_t)key;
+		if (!serials_have(&s, last))
+			continue;
+		*ret = last;
+		return 0;
+	}
+}
+
+int ring_read(key_serial_t ring, const char *type, const char *description, key_serial_t *ret_key, struct buffer *out)
+{
+	key_serial_t key = 0, last;
+	int err;
+
+	do {
+		last = key;
+		err = ring_find(ring, type, description, &key);
+		if (err != 0)
+			return err;
+		err = key_read(key, out);
+	} while (kr_gone(err) && key != last);
+	if (err == 0)
+		*ret_key = key;
+	return err;
 }
 
 /* "type;uid;gid;perm;description", the permissions in hex; the description may have semicolons of its own. */
@@ -122,7 +146,7 @@ static int read_into(key_serial_t key, size_t cap, size_t *need, struct buffer *
 		err = EOVERFLOW;
 	} else if (err == 0) {
 		buffer_put(out, BYTES(payload, (size_t)n));
-		err = buffer_status(out) == CKR_OK ? 0 : ENOMEM;
+		err = buffer_status(out) == CKR_OK ? 0 : buffer_status(out) == CKR_HOST_MEMORY ? ENOMEM : EMSGSIZE;
 	}
 	wipe(payload, cap);
 	free(payload);

@@ -27,8 +27,11 @@ struct key_info {
 };
 int key_describe(key_serial_t key, struct key_info *ret) MUST_CHECK;
 
-/* Appends the payload.  `out` wipes itself. */
+/* Appends the payload.  `out` wipes itself.  EMSGSIZE: longer than `out` may be. */
 int key_read(key_serial_t key, struct buffer *out) MUST_CHECK;
+/* ring_find() and key_read(); a key that was displaced in between is found again. */
+int ring_read(key_serial_t ring, const char *type, const char *description, key_serial_t *ret_key,
+	      struct buffer *out) MUST_CHECK;
 /* Its length in bytes. */
 int key_length(key_serial_t key, size_t *ret) MUST_CHECK;
 

@@ -11,17 +11,23 @@ static const char label_private[] = "signet keyring: private objects";
 
 /* ---- secrets ---- */
 
-CK_RV state_unlock(struct kr_token *t, const struct key256 *secret, bool user)
+static CK_RV keep_secret(struct kr_token *t, const struct key256 *secret)
 {
 	struct key256 key CLEANUP(key256_wipe) = {0};
 
 	TRY(hkdf_sha256(secret, label_private, BYTES_OF(t->secrets->trec.id), &key));
 	t->secrets->private_key = key;
-	if (secret != &t->secrets->secret)
-		t->secrets->secret = *secret;
+	t->secrets->secret = *secret;
 	t->has_secret = true;
-	t->user = user;
 	t->retell = true;
+	return CKR_OK;
+}
+
+CK_RV state_login(struct kr_token *t, const struct key256 *secret, enum token_user who)
+{
+	TRY(keep_secret(t, secret));
+	t->login = true;
+	t->user = who == TOKEN_USER;
 	return CKR_OK;
 }
 
@@ -34,7 +40,7 @@ static void forget_secret(struct kr_token *t)
 {
 	wipe(&t->secrets->secret, sizeof t->secrets->secret);
 	wipe(&t->secrets->private_key, sizeof t->secrets->private_key);
-	t->has_secret = t->user = false;
+	t->has_secret = t->login = t->user = false;
 }
 
 void state_relock(struct kr_token *t)
@@ -43,6 +49,8 @@ void state_relock(struct kr_token *t)
 
 	if (!bare)
 		forget_secret(t);
+	t->login = false;
+	t->user = bare; /* it wasn't while the SO was logged in */
 	for (size_t i = 0; i < t->known.n; i++) {
 		struct known *k = &t->known.at[i];
 
@@ -51,7 +59,7 @@ void state_relock(struct kr_token *t)
 		k->told &= (uint8_t)~k->private;
 		k->closed = true;
 	}
-	t->retell = bare; /* then the front hears of them again at once */
+	t->retell |= bare; /* then the front hears of them again at once */
 }
 
 struct record_keys state_keys(const struct kr_token *t)
@@ -64,29 +72,31 @@ struct record_keys state_keys(const struct kr_token *t)
 
 /* ---- the token record ---- */
 
-/* The record's key and content.  The key may be displaced between finding and reading it: then it is found again. */
-static CK_RV read_trec(struct kr_token *t, key_serial_t ring, key_serial_t *ret_key, struct trec *ret)
+/* Whether an errno of a key says that it isn't what it should be, rather than that the kernel couldn't say. */
+static bool unusable(int err)
+{
+	return kr_gone(err) || err == EMSGSIZE || err == EOPNOTSUPP || err == EKEYREJECTED;
+}
+
+static CK_RV read_trec(const struct kr_token *t, key_serial_t ring, key_serial_t *ret_key, struct trec *ret)
 {
 	struct buffer b CLEANUP(buffer_done) = {0};
-	key_serial_t key = 0, last = 0;
+	key_serial_t key;
 	int err;
+	CK_RV rv;
 
 	buffer_init(&b, 2 * TREC_SIZE);
-	for (;;) {
-		err = ring_find(ring, "user", STORE_TOKEN, &key);
-		if (err != 0)
-			break;
-		err = key_read(key, &b);
-		if (err == 0 || !kr_gone(err) || key == last)
-			break;
-		last = key;
-	}
-	if (err != 0) {
-		log_error("%s: the token record of ring %d can't be read", t->anchor.name, (int)ring);
-		return err == ENOKEY ? CKR_TOKEN_NOT_RECOGNIZED : kr_error(KR_RING, err, "reading the token record");
-	}
-	*ret_key = key;
-	return trec_parse(buffer_bytes(&b), ret);
+	err = ring_read(ring, "user", STORE_TOKEN, &key, &b);
+	if (err != 0 && !unusable(err))
+		return kr_error(KR_RING, err, "reading the token record");
+	rv = err != 0 ? CKR_TOKEN_NOT_RECOGNIZED : trec_parse(buffer_bytes(&b), ret);
+	if (rv == CKR_OK)
+		*ret_key = key;
+	else
+		log_error("%s: ring %d has no readable token record (%s, errno %d); to start anew: keyctl unlink %d, its "
+			  "objects are lost then",
+			  t->anchor.name, (int)ring, rv_name(rv), err, (int)ring);
+	return rv;
 }
 
 static bool ring_writable(key_serial_t ring)
@@ -104,12 +114,14 @@ static CK_RV use_trec(struct kr_token *t, key_serial_t ring, key_serial_t key, c
 	TRY(hkdf_sha256(&trec->public_secret, label_public, BYTES_OF(trec->id), &public_key));
 	t->secrets->public_key = public_key;
 	t->secrets->trec = *trec;
+	if (is_bare(t)) {
+		memcpy(secret.b, trec->pin[TOKEN_USER].wrapped, sizeof secret.b);
+		TRY(keep_secret(t, &secret));
+		t->user |= !t->login;
+	}
 	t->trec_key = key;
 	t->store.ring = ring;
-	if (!is_bare(t))
-		return CKR_OK;
-	memcpy(secret.b, trec->pin[TOKEN_USER].wrapped, sizeof secret.b);
-	return state_unlock(t, &secret, true);
+	return CKR_OK;
 }
 
 static CK_RV adopt(struct kr_token *t, key_serial_t ring)
@@ -118,7 +130,7 @@ static CK_RV adopt(struct kr_token *t, key_serial_t ring)
 	key_serial_t key;
 
 	TRY(read_trec(t, ring, &key, &trec));
-	forget_secret(t);
+	state_detach(t);
 	TRY(use_trec(t, ring, key, &trec));
 	t->store.perm = anchor_perm(&t->anchor);
 	if (ring_find(ring, "keyring", STORE_STAGE, &t->store.stage) != 0)
@@ -138,9 +150,26 @@ void state_settle(struct kr_token *t, key_serial_t ring)
 		return;
 	log_info("%s: the new ring %d couldn't be read back (%s); the next call tries again", t->anchor.name, (int)ring,
 		 rv_name(rv));
-	forget_secret(t);
-	t->store.ring = t->trec_key = 0;
-	serials_done(&t->seen);
+	state_detach(t);
+	t->lost = false;
+}
+
+/* The token record couldn't be found. */
+static CK_RV trec_lost(struct kr_token *t, int err)
+{
+	struct serials s CLEANUP(serials_done) = {0};
+	CK_RV rv = state_failed(t, KR_RING, err, "finding the token record");
+
+	if (t->store.ring == 0 || err == EACCES || !unusable(err) || ring_list(t->store.ring, &s) != 0)
+		return rv;
+	return state_removed(t, err);
+}
+
+/* Whether this is no longer the token that this process's sessions were opened with. */
+static bool another_token(const struct kr_token *t, const struct trec *now)
+{
+	return memcmp(now->id, t->secrets->trec.id, sizeof now->id) != 0 ||
+	       (is_bare(t) && now->pin[TOKEN_USER].kind != TREC_CLEAR && !t->login);
 }
 
 CK_RV state_refresh(struct kr_token *t)
@@ -148,17 +177,16 @@ CK_RV state_refresh(struct kr_token *t)
 	struct trec trec CLEANUP(trec_wipe) = {0};
 	key_serial_t key;
 	int err = ring_find(t->store.ring, "user", STORE_TOKEN, &key);
+	CK_RV rv;
 
 	if (err != 0)
-		return state_failed(t, KR_RING, err, "finding the token record");
+		return trec_lost(t, err);
 	if (key == t->trec_key)
 		return CKR_OK;
-	TRY(read_trec(t, t->store.ring, &key, &trec));
-	if (memcmp(trec.id, t->secrets->trec.id, sizeof trec.id) != 0) {
-		state_detach(t);
-		return CKR_DEVICE_REMOVED;
-	}
-	return use_trec(t, t->store.ring, key, &trec);
+	rv = read_trec(t, t->store.ring, &key, &trec);
+	if (rv == CKR_TOKEN_NOT_RECOGNIZED || (rv == CKR_OK && another_token(t, &trec)))
+		return state_removed(t, ENOKEY);
+	return rv != CKR_OK ? rv : use_trec(t, t->store.ring, key, &trec);
 }
 
 /* ---- attaching ---- */
@@ -201,7 +229,7 @@ CK_RV state_attach(struct kr_token *t)
 void state_detach(struct kr_token *t)
 {
 	forget_secret(t);
-	wipe(&t->secrets->trec, sizeof t->secrets->trec);
+	wipe(t->secrets, sizeof *t->secrets);
 	t->store.ring = t->trec_key = 0;
 	t->lost = true;
 	known_done(&t->known);
@@ -210,7 +238,7 @@ void state_detach(struct kr_token *t)
 
 CK_RV state_removed(struct kr_token *t, int err)
 {
-	log_info("%s: the ring %d has gone: the token counts as removed", t->anchor.name, (int)t->store.ring);
+	log_info("%s: ring %d, or its token record, has gone: the token counts as removed", t->anchor.name, (int)t->store.ring);
 	fault_note(err == 0 ? ENOKEY : (uint32_t)err);
 	state_detach(t);
 	return CKR_DEVICE_REMOVED;
@@ -240,9 +268,11 @@ CK_RV state_failed(struct kr_token *t, enum kr_context context, int err, const c
 	if (!kr_gone(err) && err != ENOTDIR)
 		return kr_error(context, err, what);
 	ring_err = ring_list(t->store.ring, &s);
-	if (!state_gone(t, ring_err))
-		return ring_err == 0 ? kr_error(context, err, what) : kr_error(KR_RING, ring_err, what);
-	return state_removed(t, ring_err);
+	if (state_gone(t, ring_err))
+		return state_removed(t, ring_err);
+	if (ring_err != 0)
+		return kr_error(KR_RING, ring_err, what);
+	return kr_error(context != KR_RECORD && err != EACCES ? KR_KEY : context, err, what);
 }
 
 CK_RV state_lock(struct kr_token *t)

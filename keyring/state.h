@@ -36,6 +36,7 @@ struct kr_token {
 
 	struct kr_secrets *secrets;
 	bool has_secret;             /* logged in, as the user or the SO, or `pin = none` */
+	bool login;                  /* has_secret came from a PIN */
 	bool user;                   /* private objects may be told */
 
 	struct known_set known;
@@ -56,7 +57,8 @@ static inline struct kr_token *kr_of(struct token *tok)
 CK_RV state_attach(struct kr_token *t) MUST_CHECK;
 /* As state_attach(), and CKR_TOKEN_NOT_RECOGNIZED for an uninitialized token. */
 CK_RV state_need(struct kr_token *t) MUST_CHECK;
-/* Reads the token record again if its key has changed (a PIN was changed by another process). */
+/* Reads the token record again if its key has changed (a PIN was changed by another process).  A record that is gone, or
+ * of another token, or that asks for a PIN where none was asked before: the token counts as removed. */
 CK_RV state_refresh(struct kr_token *t) MUST_CHECK;
 /* Becomes a view of that ring, which a C_InitToken of ours has just put in place: after the commit, so it can't fail. */
 void state_settle(struct kr_token *t, key_serial_t ring);
@@ -69,11 +71,11 @@ void state_detach(struct kr_token *t);
 bool state_gone(const struct kr_token *t, int err);
 /* Detaches and returns CKR_DEVICE_REMOVED. */
 CK_RV state_removed(struct kr_token *t, int err) MUST_CHECK;
-/* What a failed call on the ring (context KR_RING or KR_CHANGE) means: detaches if the ring has gone. */
+/* What a failed call on the ring means: detaches if the ring has gone.  If it has not, then a key in it has (KR_KEY). */
 CK_RV state_failed(struct kr_token *t, enum kr_context context, int err, const char *what);
 
 /* Keeps the secret that a PIN yielded, and derives the keys. */
-CK_RV state_unlock(struct kr_token *t, const struct key256 *secret, bool user) MUST_CHECK;
+CK_RV state_login(struct kr_token *t, const struct key256 *secret, enum token_user who) MUST_CHECK;
 /* Wipes it; with `pin = none` it stays. */
 void state_relock(struct kr_token *t);
 /* The keys that are at hand, for record_parse() and record_emit(). */

@@ -114,13 +114,15 @@ static int reserve_new(const struct store *st, const uint8_t *zeros, size_t len)
 static int reserve_set(const struct store *st, key_serial_t key, size_t len)
 {
 	static const uint8_t zeros[USER_MAX];
+	int err;
 
 	len = MIN(len, sizeof zeros);
 	if (key == 0)
 		return reserve_new(st, zeros, len);
-	if (len <= UPDATE_MAX)
-		return kr_errno(kr_sys->update(key, zeros, len));
-	return kr_errno(kr_sys->add_key("user", STORE_RESERVE, zeros, len, st->ring));
+	if (len > UPDATE_MAX)
+		return kr_errno(kr_sys->add_key("user", STORE_RESERVE, zeros, len, st->ring));
+	err = kr_errno(kr_sys->update(key, zeros, len));
+	return kr_gone(err) ? reserve_new(st, zeros, len) : err;
 }
 
 /* After a change that took it, or was going to: back to its old length, or to what the new record needs. */
@@ -149,7 +151,9 @@ static bool reserve_give(const struct store *st, const struct reserve *r, unsign
 
 	switch (round) {
 	case 0:
-		return r->key == 0 || kr_errno(kr_sys->update(r->key, one, sizeof one)) == 0;
+		if (r->key != 0)
+			(void)kr_sys->update(r->key, one, sizeof one);
+		return true;
 	case 1:
 		if (r->key != 0)
 			(void)kr_sys->unlink(r->key, st->ring);

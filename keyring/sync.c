@@ -64,6 +64,13 @@ static CK_RV tell_record(struct kr_token *t, struct record *r, struct known *k, 
 	return CKR_OK;
 }
 
+/* Our names on keys of other types, a ring for instance, are somebody else's doing. */
+static bool is_record(const struct key_info *info, uint8_t ret_id[16])
+{
+	return (strcmp(info->type, "user") == 0 || strcmp(info->type, "big_key") == 0) &&
+	       store_record_id(info->name, ret_id);
+}
+
 /* Reads and parses; a key that isn't a record of this token leaves ret->n 0.  Returns an errno of the reading. */
 static int read_record(struct kr_token *t, key_serial_t key, const struct key_info *info, CK_RV *rv, struct record *ret)
 {
@@ -73,7 +80,7 @@ static int read_record(struct kr_token *t, key_serial_t key, const struct key_in
 	int err;
 
 	*rv = CKR_OK;
-	if (!store_record_id(info->name, id))
+	if (!is_record(info, id))
 		return 0;
 	buffer_init(&b, RECORD_MAX_SIZE);
 	err = key_read(key, &b);
@@ -106,15 +113,13 @@ static CK_RV learn_record(struct kr_token *t, struct record *r, struct known *k,
 {
 	CK_RV rv, put_rv;
 
+	TRY(known_reserve(&t->known));
 	k->record = true;
 	memcpy(k->id, r->id, sizeof k->id);
 	inherit(t, k);
 	rv = tell_record(t, r, k, view);
-	if (rv != CKR_OK) {
-		k->closed = true;
-		t->retell = true;
-	}
-	put_rv = known_put(&t->known, k);
+	k->partial = rv != CKR_OK;
+	put_rv = known_put(&t->known, k); /* there is room */
 	return rv != CKR_OK ? rv : put_rv;
 }
 
@@ -130,6 +135,8 @@ static CK_RV learn(struct kr_token *t, key_serial_t key, bool believe, bool *sus
 	if (err == 0)
 		err = read_record(t, key, &info, &rv, &r);
 	TRY(rv);
+	if (err == ENOMEM)
+		return kr_error(KR_RING, err, "reading a record");
 	if (err != 0 && !believe) {
 		*suspect = true;
 		return CKR_OK;
@@ -142,7 +149,7 @@ static CK_RV learn(struct kr_token *t, key_serial_t key, bool believe, bool *sus
 	if (r.n > 0)
 		return learn_record(t, &r, &k, view);
 	drop_told(&k, 0xff, view);
-	k.record = k.closed = false;
+	k.record = k.closed = k.partial = false;
 	return known_put(&t->known, &k);
 }
 
@@ -150,7 +157,7 @@ static CK_RV learn(struct kr_token *t, key_serial_t key, bool believe, bool *sus
 
 static bool wants_look(const struct kr_token *t, const struct known *k)
 {
-	return !k || (k->closed && t->user);
+	return !k || k->partial || (k->closed && t->user);
 }
 
 /* Goes through a listing.  Keys in `doubted` were listed before and couldn't be read then: now it is believed. */
@@ -208,6 +215,8 @@ static CK_RV round_of(struct kr_token *t, struct serials *last, bool *again, con
 		return kr_error(KR_RING, err, "listing the token's keyring");
 	if (serials_equal(&now, &t->seen) && !t->retell)
 		return CKR_OK;
+	if (!serials_have(&now, t->trec_key))
+		TRY(state_refresh(t));
 	for (size_t i = 0; i < t->known.n; i++)
 		t->known.at[i].marked = false;
 	rv = walk(t, &now, last, again, view);
