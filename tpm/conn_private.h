@@ -6,6 +6,7 @@
 #include "handles.h"
 #include "lock.h"
 #include "session.h"
+#include "stream.h"
 
 /* Of each command: what repeating it would do. */
 enum {
@@ -89,7 +90,7 @@ struct transport {
 	TSS2_SYS_CONTEXT *sys;
 	_Atomic bool managed;  /* a resource manager is behind it; read without the lock */
 	bool device;           /* a device node; else a socket */
-	uint16_t stream_port;  /* TCTIs that connect for each command and give no poll handle; 0: others */
+	struct stream stream;  /* of a TCTI without a poll handle */
 	bool pollable;
 	bool complained;       /* the reason for not connecting stands in the log */
 };
@@ -170,6 +171,9 @@ enum call_found call_name(struct conn *c, TPM2_HANDLE handle, TPM2B_NAME *ret, T
 struct session_math;
 struct session_math *session_math_new(void); /* NULL: no memory */
 void session_math_free(struct session_math *m);
+/* A fresh nonceCaller, as long as the hash of our sessions. */
+#define NONCE_SIZE 32
+bool math_nonce(struct session_math *m, TPM2B_NONCE *ret) MUST_CHECK;
 bool math_hash(struct session_math *m, const struct bytes *pieces, size_t n, uint8_t out[32]) MUST_CHECK;
 bool math_hmac(struct session_math *m, struct bytes key, const struct bytes *pieces, size_t n,
 	       uint8_t out[32]) MUST_CHECK;

@@ -1,16 +1,12 @@
 /* The way to the TPM: TctiLdr and SYS contexts, deadlines, and why there is none.
  *
  * What the TCTIs of tpm2-tss 3.2.1 do (tried): device and tabrmd give a poll handle and honour the receive timeout;
- * mssim and swtpm ignore the timeout, and swtpm, which connects anew for each command, has no poll handle either.
- * So that no wait is without a deadline, its socket is found by its peer's port and polled before the answer is read.
- * None of them can cancel a command without a round trip of its own, so nothing is ever cancelled: a late answer is
+ * mssim and swtpm ignore the timeout, and swtpm has no poll handle either: stream.c finds its socket.  None of them can cancel a command without a round trip of its own, so nothing is ever cancelled: a late answer is
  * waited for again by the next sequence. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,9 +16,8 @@
 #include "conn_private.h"
 #include "log.h"
 
-#define SWTPM_PORT 2321 /* default of the swtpm and mssim TCTIs */
 #define MAX_POLL_HANDLES 4
-#define SCAN_FDS 256
+#define CONNECT_MS 10000 /* the TPM may be busy for another program */
 
 int64_t transport_now(void)
 {
@@ -123,19 +118,6 @@ static bool behind_manager(const char *tcti)
 	return strstr(tcti, "tabrmd") || strstr(tcti, "tpmrm");
 }
 
-static uint16_t stream_port(const char *tcti)
-{
-	const char *swtpm = strstr(tcti, "swtpm"), *port = strstr(tcti, "port=");
-	unsigned long n;
-
-	if (!swtpm)
-		return 0;
-	if (!port)
-		return SWTPM_PORT;
-	n = strtoul(port + strlen("port="), NULL, 10);
-	return n <= UINT16_MAX ? (uint16_t)n : 0;
-}
-
 /* SYS's own memory, for the largest command. */
 static TSS2_RC sys_open(TSS2_TCTI_CONTEXT *tcti, TSS2_SYS_CONTEXT **ret)
 {
@@ -160,7 +142,9 @@ CK_RV transport_open(struct transport *t, const char *slot, const char *tcti, TS
 	size_t n = MAX_POLL_HANDLES;
 	TSS2_RC rc;
 
-	rc = Tss2_TctiLdr_Initialize(tcti, &t->tcti);
+	stream_init(&t->stream, tcti);
+	rc = stream_answers(&t->stream, tcti, CONNECT_MS) ? Tss2_TctiLdr_Initialize(tcti, &t->tcti) :
+							    TSS2_TCTI_RC_TRY_AGAIN;
 	if (rc == TSS2_RC_SUCCESS) {
 		rc = sys_open(t->tcti, &t->sys);
 		if (rc != TSS2_RC_SUCCESS)
@@ -179,7 +163,8 @@ CK_RV transport_open(struct transport *t, const char *slot, const char *tcti, TS
 	t->managed = behind_manager(tcti);
 	t->device = tcti_is(tcti, "device");
 	t->pollable = Tss2_Tcti_GetPollHandles(t->tcti, handles, &n) == TSS2_RC_SUCCESS && n > 0;
-	t->stream_port = t->pollable ? 0 : stream_port(tcti);
+	if (t->pollable)
+		t->stream.port = 0;
 	return CKR_OK;
 }
 
@@ -206,48 +191,18 @@ void transport_abandon(struct transport *t)
 	if (t->tcti && Tss2_Tcti_GetPollHandles(t->tcti, handles, &n) == TSS2_RC_SUCCESS)
 		for (size_t i = 0; i < n; i++)
 			close(handles[i].fd);
+	if (t->sys) {
+		wipe(t->sys, Tss2_Sys_GetContextSize(0)); /* the copy of the parent's last command */
+		free(t->sys);
+	}
 	t->sys = NULL;
 	t->tcti = NULL;
 }
 
 /* ---- one exchange ---- */
 
-/* The number that the next descriptor of this process gets, if no other thread is faster. */
-static int next_fd(void)
-{
-	int fd = open("/", O_PATH | O_CLOEXEC);
-
-	if (fd >= 0)
-		close(fd);
-	return fd;
-}
-
-static bool has_peer_port(int fd, uint16_t port)
-{
-	struct sockaddr_storage a;
-	socklen_t n = sizeof a;
-
-	if (fd < 0 || getpeername(fd, (struct sockaddr *)&a, &n) < 0)
-		return false;
-	if (a.ss_family == AF_INET)
-		return ntohs(((struct sockaddr_in *)&a)->sin_port) == port;
-	return a.ss_family == AF_INET6 && ntohs(((struct sockaddr_in6 *)&a)->sin6_port) == port;
-}
-
-/* The socket of a TCTI that has just connected to that port; -1: not found.  It is only polled, so another
- * connection of ours to the same TPM does no harm. */
-static int stream_socket(int guess, uint16_t port)
-{
-	if (has_peer_port(guess, port))
-		return guess;
-	for (int fd = 0; fd < SCAN_FDS; fd++)
-		if (has_peer_port(fd, port))
-			return fd;
-	return -1;
-}
-
 /* Waits until an answer can be read; false: not within wait_ms.  Where nothing can be polled, true. */
-static bool wait_readable(struct transport *t, int guess, int wait_ms)
+static bool wait_readable(struct transport *t, int wait_ms)
 {
 	TSS2_TCTI_POLL_HANDLE handles[MAX_POLL_HANDLES];
 	struct pollfd p[MAX_POLL_HANDLES];
@@ -258,7 +213,7 @@ static bool wait_readable(struct transport *t, int guess, int wait_ms)
 	if (t->pollable && Tss2_Tcti_GetPollHandles(t->tcti, handles, &n) != TSS2_RC_SUCCESS)
 		return true;
 	if (!t->pollable) {
-		handles[0].fd = t->stream_port ? stream_socket(guess, t->stream_port) : -1;
+		handles[0].fd = stream_socket(&t->stream);
 		n = handles[0].fd < 0 ? 0 : 1;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -273,7 +228,7 @@ static bool wait_readable(struct transport *t, int guess, int wait_ms)
 /* The socket TCTIs use write(2): a software TPM that has just died would kill the application with SIGPIPE. */
 struct pipe_guard {
 	sigset_t before;
-	bool pending; /* somebody else's */
+	bool pending; /* somebody else's: only a signal that was blocked before can be */
 };
 
 static void pipe_block(struct pipe_guard *g)
@@ -282,8 +237,9 @@ static void pipe_block(struct pipe_guard *g)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGPIPE);
-	g->pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
 	pthread_sigmask(SIG_BLOCK, &set, &g->before);
+	g->pending = sigismember(&g->before, SIGPIPE) == 1 && sigpending(&pending) == 0 &&
+		     sigismember(&pending, SIGPIPE) == 1;
 }
 
 static void pipe_restore(const struct pipe_guard *g, TSS2_RC rc)
@@ -314,19 +270,20 @@ static TSS2_RC transmit(struct transport *t)
 
 TSS2_RC transport_exchange(struct transport *t, int wait_ms)
 {
-	int guess = t->stream_port ? next_fd() : -1;
-	TSS2_RC rc = transmit(t);
+	TSS2_RC rc;
 
+	stream_expect(&t->stream);
+	rc = transmit(t);
 	if (rc != TSS2_RC_SUCCESS)
 		return rc;
-	if (!wait_readable(t, guess, wait_ms))
+	if (!wait_readable(t, wait_ms))
 		return TSS2_TCTI_RC_TRY_AGAIN;
 	return Tss2_Sys_ExecuteFinish(t->sys, wait_ms);
 }
 
 TSS2_RC transport_late(struct transport *t, int wait_ms)
 {
-	if (!wait_readable(t, -1, wait_ms))
+	if (!wait_readable(t, wait_ms))
 		return TSS2_TCTI_RC_TRY_AGAIN;
 	return Tss2_Sys_ExecuteFinish(t->sys, wait_ms);
 }
