@@ -80,6 +80,49 @@ CK_RV tpm_key_parse(struct bytes in, const uint8_t id[16], struct tpm_key *ret)
 	return CKR_OK;
 }
 
+/* ---- ready for use ---- */
+
+CK_RV tpm_ready_new(struct bytes blob, const uint8_t id[16], struct tpm_ready **ret)
+{
+	struct tpm_ready *r CLEANUP(tpm_ready_cleanup) = calloc(1, sizeof *r);
+
+	if (!r)
+		return CKR_HOST_MEMORY;
+	atomic_init(&r->refs, 1);
+	TRY(tpm_key_parse(blob, id, &r->key));
+	*ret = TAKE(r);
+	return CKR_OK;
+}
+
+CK_RV tpm_ready_derive(struct tpm_ready *r, const struct keyset *keys)
+{
+	struct tpm_ready_secrets *s CLEANUP(secret_cleanup) = NULL;
+
+	if (r->secrets)
+		return CKR_OK;
+	s = secret_alloc(sizeof *s);
+	if (!s)
+		return CKR_HOST_MEMORY;
+	TRY(tpm_key_auth(keys, r->key.auth_id, &s->auth));
+	s->padding = keys->padding;
+	r->secrets = TAKE(s);
+	return CKR_OK;
+}
+
+struct tpm_ready *tpm_ready_ref(struct tpm_ready *r)
+{
+	atomic_fetch_add(&r->refs, 1);
+	return r;
+}
+
+void tpm_ready_unref(struct tpm_ready *r)
+{
+	if (!r || atomic_fetch_sub(&r->refs, 1) != 1)
+		return;
+	secret_free(r->secrets);
+	free(r);
+}
+
 /* ---- templates ---- */
 
 static CK_RV rsa_template(const struct attrs *pub, TPMT_PUBLIC *t)

@@ -2,6 +2,8 @@
 #ifndef TPM_KEY_H
 #define TPM_KEY_H
 
+#include <stdatomic.h>
+
 #include "attrs.h"
 #include "parent.h"
 #include "secret.h"
@@ -34,6 +36,25 @@ CK_RV tpm_key_parse(struct bytes in, const uint8_t id[16], struct tpm_key *ret) 
 
 /* The authValue. */
 CK_RV tpm_key_auth(const struct keyset *keys, const uint8_t auth_id[16], struct key256 *ret) MUST_CHECK;
+
+/* A key ready for use: its stored form taken apart, its authValue derived.  Counted, since the object keeps it for the
+ * next operation and operations outlive the slot's lock. */
+struct tpm_ready {
+	atomic_uint refs;
+	struct tpm_key key;
+	struct tpm_ready_secrets {
+		struct key256 auth, padding;
+	} *secrets;                   /* secret memory; NULL until tpm_ready_derive() */
+};
+CK_RV tpm_ready_new(struct bytes blob, const uint8_t id[16], struct tpm_ready **ret) MUST_CHECK; /* as tpm_key_parse() */
+/* Nothing to do the second time.  keys: those of key.secret. */
+CK_RV tpm_ready_derive(struct tpm_ready *r, const struct keyset *keys) MUST_CHECK;
+struct tpm_ready *tpm_ready_ref(struct tpm_ready *r);
+void tpm_ready_unref(struct tpm_ready *r); /* NULL is fine */
+static inline void tpm_ready_cleanup(struct tpm_ready **r)
+{
+	tpm_ready_unref(*r);
+}
 
 /* Makes a key pair.  Two commands.  Reads CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT or CKA_EC_PARAMS of `pub` and sets what
  * the key's public part gives in both.  Takes the connection.

@@ -34,6 +34,7 @@ void tpm_object_free(struct token_obj *o)
 	p = tpm_object_priv(o);
 	buffer_done(&p->blob);
 	soft_key_unref(p->soft);
+	tpm_ready_unref(p->ready);
 	free(p);
 	attrs_free(o->attrs);
 	free(o);

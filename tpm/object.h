@@ -14,6 +14,7 @@ struct tpm_obj {
 	size_t size;             /* of the record, bytes */
 	struct buffer blob;      /* of a working key (key.c); else empty */
 	struct soft_key *soft;   /* a secret key, once used */
+	struct tpm_ready *ready; /* a working key, once used */
 };
 
 /* Takes `attrs` and the content of `blob` on CKR_OK. */

@@ -26,8 +26,7 @@ struct token_op {
 	struct soft_op *soft;          /* a secret key: all the rest is unused */
 	const struct op_row *row;
 	struct parent *parent;
-	struct tpm_key key;
-	struct key256 auth, padding;
+	struct tpm_ready *key;
 	struct scheme scheme;
 	uint8_t *label;                /* of OAEP; owned */
 	size_t bits;                   /* of the modulus */
@@ -63,8 +62,8 @@ static CK_RV command_body(struct conn *c, void *arg)
 	bool protected;
 
 	TRY(parent_storage(c, cmd->op->parent, &storage));
-	TRY(handles_key(c, storage, &cmd->op->key.blob, &key));
-	TRY(entity_set_auth(&key, BYTES_OF(cmd->op->auth.b)));
+	TRY(handles_key(c, storage, &cmd->op->key->key.blob, &key));
+	TRY(entity_set_auth(&key, BYTES_OF(cmd->op->key->secrets->auth.b)));
 	TRY(conn_protected(c, &protected));
 	if (!protected)
 		return cmd->send(c, cmd, &key, NULL);
@@ -101,7 +100,7 @@ static size_t rsa_bytes(const struct token_op *op)
 /* Whether the block is a number below the modulus.  Both are as long; a TPM's answer to others says less. */
 static bool below_modulus(const struct command *cmd)
 {
-	const TPM2B_PUBLIC_KEY_RSA *n = &cmd->op->key.blob.public.publicArea.unique.rsa;
+	const TPM2B_PUBLIC_KEY_RSA *n = &cmd->op->key->key.blob.public.publicArea.unique.rsa;
 
 	return cmd->block.size == n->size && memcmp(cmd->block.buffer, n->buffer, n->size) < 0;
 }
@@ -184,7 +183,7 @@ static CK_RV decrypt_pkcs1(struct token_op *op, struct bytes in, struct outbuf *
 	CK_RV rv = decrypt_block(op, in, em);
 
 	if (rv == CKR_OK)
-		rv = rsa_unpad_pkcs1(&op->padding, in, BYTES(em, rsa_bytes(op)), out);
+		rv = rsa_unpad_pkcs1(&op->key->secrets->padding, in, BYTES(em, rsa_bytes(op)), out);
 	wipe(em, sizeof em);
 	return rv;
 }
@@ -300,7 +299,7 @@ static CK_RV copy_label(struct token_op *op)
 /* The key's sizes, from its public area: an attribute could be anything. */
 static CK_RV measure(struct token_op *op)
 {
-	const TPMT_PUBLIC *t = &op->key.blob.public.publicArea;
+	const TPMT_PUBLIC *t = &op->key->key.blob.public.publicArea;
 
 	if (t->type == TPM2_ALG_RSA && op->row->key_type == CKK_RSA) {
 		op->bits = t->parameters.rsaDetail.keyBits;
@@ -316,20 +315,36 @@ static CK_RV measure(struct token_op *op)
 	return op->curve ? CKR_OK : CKR_DEVICE_ERROR;
 }
 
+/* The key with its authValue, from the object if it was used before.  An object keeps nothing that a logout would have
+ * to take away: the front drops private objects then, and others only keep what the public secret gives. */
+static CK_RV get_ready(struct tpm_token *t, const struct token_obj *key, struct tpm_ready **ret)
+{
+	struct tpm_ready *r CLEANUP(tpm_ready_cleanup) = NULL;
+	struct tpm_obj *p = tpm_object_priv(key);
+	const struct keyset *keys;
+
+	if (p->ready)
+		r = tpm_ready_ref(p->ready);
+	else
+		TRY(tpm_ready_new(buffer_bytes(&p->blob), key->id, &r));
+	TRY(tpm_state_keyset(t, r->key.secret, &keys));
+	TRY(tpm_ready_derive(r, keys));
+	if (!p->ready && (r->key.secret == SECRET_PUBLIC || attrs_get_bool(key->attrs, CKA_PRIVATE, true)))
+		p->ready = tpm_ready_ref(r);
+	*ret = TAKE(r);
+	return CKR_OK;
+}
+
 static CK_RV begin_tpm(struct tpm_token *t, struct token_op *op, enum op_kind kind, const struct token_obj *key)
 {
-	const struct keyset *keys;
 	bool wrong_type;
 
 	op->row = row_of(op->scheme.type, kind, attrs_get_ulong(key->attrs, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION),
 			 &wrong_type);
 	if (!op->row)
 		return wrong_type ? CKR_KEY_TYPE_INCONSISTENT : CKR_MECHANISM_INVALID;
-	TRY(tpm_key_parse(buffer_bytes(&tpm_object_priv(key)->blob), key->id, &op->key));
+	TRY(get_ready(t, key, &op->key));
 	TRY(measure(op));
-	TRY(tpm_state_keyset(t, op->key.secret, &keys));
-	TRY(tpm_key_auth(keys, op->key.auth_id, &op->auth));
-	op->padding = keys->padding;
 	op->parent = parent_ref(t->parent);
 	return copy_label(op);
 }
@@ -337,7 +352,7 @@ static CK_RV begin_tpm(struct tpm_token *t, struct token_op *op, enum op_kind ki
 static CK_RV begin(struct tpm_token *t, enum op_kind kind, const struct scheme *scheme, const struct token_obj *key,
 		   struct token_op **ret, size_t *ret_max)
 {
-	struct token_op *op CLEANUP(op_cleanup) = secret_alloc(sizeof *op);
+	struct token_op *op CLEANUP(op_cleanup) = calloc(1, sizeof *op);
 	CK_OBJECT_CLASS class = attrs_get_ulong(key->attrs, CKA_CLASS, CK_UNAVAILABLE_INFORMATION);
 	size_t max;
 
@@ -394,6 +409,7 @@ void tpm_op_free(struct token_op *op)
 		return;
 	soft_op_free(op->soft);
 	parent_unref(op->parent);
+	tpm_ready_unref(op->key);
 	free(op->label);
-	secret_free(op);
+	free(op);
 }

@@ -4,7 +4,6 @@
 #include "log.h"
 
 #define HASH_SIZE 32
-#define NONCE_SIZE HASH_SIZE
 /* Of the first parameter of a command or an answer; TPM2B_PRIVATE is the largest. */
 #define MAX_PARAMETER 4096
 
@@ -196,7 +195,7 @@ static TSS2_RC authorize_password(struct conn *c, const struct entity *auth)
 	cmd.auths[0].sessionHandle = TPM2_RH_PW;
 	cmd.auths[0].hmac = auth->auth;
 	rc = Tss2_Sys_SetCmdAuths(c->transport.sys, &cmd);
-	wipe(&cmd, sizeof cmd);
+	wipe(&cmd.auths[0].hmac, sizeof cmd.auths[0].hmac);
 	return rc;
 }
 
@@ -208,8 +207,7 @@ static TSS2_RC authorize_session(struct conn *c, const struct entity *const *nam
 	struct vouched v = {.newer = &s->caller, .older = &s->tpm};
 	TSS2_RC rc = TSS2_RC_SUCCESS;
 
-	s->caller.size = NONCE_SIZE;
-	if (random_bytes(s->caller.buffer, NONCE_SIZE) != CKR_OK)
+	if (!math_nonce(c->math, &s->caller))
 		return TSS2_ESYS_RC_MEMORY;
 	a->sessionHandle = s->handle;
 	a->sessionAttributes = s->attributes;
@@ -317,8 +315,8 @@ CK_RV session_start(struct conn *c, enum session_kind kind, const struct salt_ke
 		    struct session *s)
 {
 	*s = (struct session){.handle = TPM2_RH_NULL, .attributes = attributes, .policy = kind == SESSION_POLICY};
-	s->caller.size = NONCE_SIZE;
-	TRY(random_bytes(s->caller.buffer, NONCE_SIZE));
+	if (!math_nonce(c->math, &s->caller))
+		return conn_fail(c, CKR_HOST_MEMORY);
 	return salt ? start_salted(c, s, salt) : start(c, s, NULL, NULL);
 }
 

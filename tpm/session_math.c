@@ -1,5 +1,6 @@
 /* The arithmetic of authorization sessions (TPM 2.0 Part 1, 11.4 and 19) on libcrypto objects that are fetched once:
- * fetching, and giving HMAC its digest, cost more than what they are used for. */
+ * fetching costs more than what is fetched.  HMAC is built from the digest (RFC 2104): libcrypto's, which has a context
+ * for each of its three hashes to set up and wipe with every new key, takes three times as long. */
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
@@ -11,29 +12,18 @@
 #include "der.h"
 
 #define MAX_COORDINATE 66 /* bytes, P-521 */
+#define HASH_SIZE 32
+#define HASH_BLOCK 64
+#define NONCES 8          /* drawn at once: a draw costs as much as a signature's whole arithmetic */
 
 struct session_math {
 	EVP_MD *sha256;
 	EVP_MD_CTX *md;
-	EVP_MAC_CTX *hmac;
+	uint8_t nonces[NONCES][NONCE_SIZE];
+	size_t nonces_left;
 	EVP_CIPHER *cfb;
 	EVP_CIPHER_CTX *cipher;
 };
-
-static EVP_MAC_CTX *hmac_context(void)
-{
-	OSSL_PARAM digest[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
-			       OSSL_PARAM_END};
-	EVP_MAC *mac = EVP_MAC_fetch(crypto_lib(), "HMAC", NULL);
-	EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
-
-	EVP_MAC_free(mac);
-	if (ctx && EVP_MAC_CTX_set_params(ctx, digest) <= 0) {
-		EVP_MAC_CTX_free(ctx);
-		ctx = NULL;
-	}
-	return ctx;
-}
 
 struct session_math *session_math_new(void)
 {
@@ -47,8 +37,7 @@ struct session_math *session_math_new(void)
 	m->cfb = EVP_CIPHER_fetch(crypto_lib(), "AES-128-CFB", NULL);
 	m->md = EVP_MD_CTX_new();
 	m->cipher = EVP_CIPHER_CTX_new();
-	m->hmac = hmac_context();
-	if (m->sha256 && m->cfb && m->md && m->cipher && m->hmac)
+	if (m->sha256 && m->cfb && m->md && m->cipher && EVP_DigestInit_ex2(m->md, m->sha256, NULL) > 0)
 		return m;
 	session_math_free(m);
 	return NULL;
@@ -58,32 +47,67 @@ void session_math_free(struct session_math *m)
 {
 	if (!m)
 		return;
-	EVP_MAC_CTX_free(m->hmac);
 	EVP_CIPHER_CTX_free(m->cipher);
 	EVP_MD_CTX_free(m->md);
 	EVP_CIPHER_free(m->cfb);
 	EVP_MD_free(m->sha256);
+	wipe(m, sizeof *m);
 	free(m);
 }
 
-bool math_hash(struct session_math *m, const struct bytes *pieces, size_t n, uint8_t out[32])
+bool math_nonce(struct session_math *m, TPM2B_NONCE *ret)
 {
-	bool ok = EVP_DigestInit_ex2(m->md, m->sha256, NULL) > 0;
+	if (!m->nonces_left && random_bytes(m->nonces, sizeof m->nonces) != CKR_OK)
+		return false;
+	if (!m->nonces_left)
+		m->nonces_left = NONCES;
+	ret->size = NONCE_SIZE;
+	memcpy(ret->buffer, m->nonces[--m->nonces_left], NONCE_SIZE);
+	return true;
+}
 
+/* H(first || pieces). */
+static bool hash_after(struct session_math *m, struct bytes first, const struct bytes *pieces, size_t n,
+		       uint8_t out[HASH_SIZE])
+{
+	bool ok = EVP_DigestInit_ex2(m->md, NULL, NULL) > 0; /* the same digest again */
+
+	if (ok && first.len)
+		ok = EVP_DigestUpdate(m->md, first.ptr, first.len) > 0;
 	for (size_t i = 0; ok && i < n; i++)
 		ok = EVP_DigestUpdate(m->md, pieces[i].ptr, pieces[i].len) > 0;
 	return ok && EVP_DigestFinal_ex(m->md, out, NULL) > 0;
 }
 
+bool math_hash(struct session_math *m, const struct bytes *pieces, size_t n, uint8_t out[32])
+{
+	return hash_after(m, NO_BYTES, pieces, n, out);
+}
+
+/* The key, filled up to a block and xored with `pad`; keys longer than a block are hashed first. */
+static bool hmac_block(struct session_math *m, struct bytes key, uint8_t pad, uint8_t block[HASH_BLOCK])
+{
+	memset(block, 0, HASH_BLOCK);
+	if (key.len > HASH_BLOCK) {
+		if (!hash_after(m, NO_BYTES, &key, 1, block))
+			return false;
+	} else if (key.len) {
+		memcpy(block, key.ptr, key.len);
+	}
+	for (size_t i = 0; i < HASH_BLOCK; i++)
+		block[i] ^= pad;
+	return true;
+}
+
 bool math_hmac(struct session_math *m, struct bytes key, const struct bytes *pieces, size_t n, uint8_t out[32])
 {
-	static const uint8_t none[1]; /* an empty key must still be given, or the last one is used again */
-	size_t len;
-	bool ok = EVP_MAC_init(m->hmac, key.len ? key.ptr : none, key.len, NULL) > 0;
+	uint8_t block[HASH_BLOCK], inner[HASH_SIZE];
+	const struct bytes digest = BYTES_OF(inner);
+	bool ok = hmac_block(m, key, 0x36, block) && hash_after(m, BYTES_OF(block), pieces, n, inner) &&
+		  hmac_block(m, key, 0x5c, block) && hash_after(m, BYTES_OF(block), &digest, 1, out);
 
-	for (size_t i = 0; ok && i < n; i++)
-		ok = EVP_MAC_update(m->hmac, pieces[i].ptr, pieces[i].len) > 0;
-	return ok && EVP_MAC_final(m->hmac, out, &len, 32) > 0;
+	wipe(block, sizeof block);
+	return ok;
 }
 
 bool math_cfb(struct session_math *m, const uint8_t key_iv[32], bool encrypt, uint8_t *data, size_t n)
@@ -205,12 +229,20 @@ static CK_RV put_point(const struct point *p, TPM2B_ENCRYPTED_SECRET *ret)
 	return CKR_OK;
 }
 
+struct shared_secret {
+	uint8_t x[MAX_COORDINATE];
+};
+static void shared_wipe(struct shared_secret *z)
+{
+	wipe(z, sizeof *z);
+}
+
 /* An ephemeral key's point goes out, the ECDH result through KDFe is the salt. */
 static CK_RV salt_ecc(const TPMT_PUBLIC *key, const struct hash *h, struct salt *ret, TPM2B_ENCRYPTED_SECRET *secret)
 {
 	const struct curve *curve = curve_by_tpm(key->parameters.eccDetail.curveID);
 	struct point peer, own = {.b = {0}};
-	uint8_t z[MAX_COORDINATE];
+	struct shared_secret z CLEANUP(shared_wipe) = {.x = {0}};
 	size_t n = 0;
 	CK_RV rv;
 
@@ -220,12 +252,11 @@ static CK_RV salt_ecc(const TPMT_PUBLIC *key, const struct hash *h, struct salt 
 	EVP_PKEY *pkey CLEANUP(pkey_cleanup) = peer_pkey(curve, &peer);
 
 	own.field = curve->field;
-	if (!eph || !pkey || !shared_x(eph, pkey, z, curve->field) ||
+	if (!eph || !pkey || !shared_x(eph, pkey, z.x, curve->field) ||
 	    EVP_PKEY_get_octet_string_param(eph, OSSL_PKEY_PARAM_PUB_KEY, own.b, sizeof own.b, &n) <= 0 ||
 	    n != 1 + 2 * curve->field || own.b[0] != 4)
 		return crypto_failed("salting a session", CKR_DEVICE_ERROR);
-	rv = kdfe(h, BYTES(z, curve->field), &own, &peer, ret->b);
-	wipe(z, sizeof z);
+	rv = kdfe(h, BYTES(z.x, curve->field), &own, &peer, ret->b);
 	if (rv == CKR_OK)
 		rv = put_point(&own, secret);
 	return rv;
