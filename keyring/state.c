@@ -179,6 +179,8 @@ CK_RV state_refresh(struct kr_token *t)
 	int err = ring_find(t->store.ring, "user", STORE_TOKEN, &key);
 	CK_RV rv;
 
+	if (kr_gone(err)) /* asked again before it is believed (R13) */
+		err = ring_find(t->store.ring, "user", STORE_TOKEN, &key);
 	if (err != 0)
 		return trec_lost(t, err);
 	if (key == t->trec_key)

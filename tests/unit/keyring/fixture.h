@@ -42,7 +42,7 @@ bool has_label(const struct token_obj *o, const char *label);
 /* EC P-256 pair. */
 CK_RV make_pair(struct front *f, const char *label, struct token_obj *ret[2]);
 
-/* Everything in the ring, serials and payloads but the reserve's and the counter's, as one digest. */
+/* Everything in the ring, serials and payloads but the reserve's, the counter's and what is in the stage, as one digest. */
 struct digest {
 	uint8_t b[32];
 };

@@ -1,6 +1,8 @@
 /* A token's life: initialization, PINs, objects, two processes' views, loss. */
 #include "fixture.h"
 
+#include <errno.h>
+
 #include "ring.h"
 #include "soft.h"
 
@@ -263,4 +265,107 @@ Test(token, keys_vanish_expire_and_break)
 		keyring_token_ops.obj_free(f.tok, o[i]);
 	front_close(&f);
 	front_close(&other);
+}
+
+/* While the SO is logged in, private objects of a token without a PIN aren't told; after it they are again. */
+Test(token, pin_none_and_the_so)
+{
+	struct front f, other;
+
+	front_open(&f, "session", "pin", "none", NULL);
+	init_token(&f, false);
+	cr_assert(make_data(&f, "secret", 10, true, NULL) == CKR_OK);
+	front_open(&other, "session", NULL);
+	cr_assert(login(&other, TOKEN_SO, "so-pin") == CKR_OK);
+	cr_assert(front_sync(&other) == CKR_OK && other.n == 0);
+	keyring_token_ops.logout(other.tok);
+	cr_assert(front_sync(&other) == CKR_OK && front_find(&other, "secret"));
+	/* once the SO has set a PIN, who used the token without one loses it */
+	cr_assert(login(&f, TOKEN_SO, "so-pin") == CKR_OK);
+	cr_assert(keyring_token_ops.init_pin(f.tok, STR("1234")) == CKR_OK);
+	cr_assert(front_sync(&other) == CKR_DEVICE_REMOVED);
+	cr_assert(front_sync(&other) == CKR_OK && other.n == 0);
+	cr_assert(login(&other, TOKEN_USER, "1234") == CKR_OK);
+	cr_assert(front_sync(&other) == CKR_OK && front_find(&other, "secret"));
+	front_close(&f);
+	front_close(&other);
+}
+
+static long no_update(key_serial_t key, const void *payload, size_t len)
+{
+	(void)key;
+	(void)payload;
+	(void)len;
+	errno = ENOMEM;
+	return -1;
+}
+
+/* Setting a PIN unlocks it in the same commit: the counter isn't written. */
+Test(token, a_new_pin_needs_no_counter)
+{
+	static struct kr_sys sys;
+	struct front f;
+	struct token_info info;
+
+	front_open(&f, "session", "pin-tries", "1", NULL);
+	init_token(&f, true);
+	cr_assert(keyring_token_ops.info(f.tok, &info) == CKR_OK);
+	cr_assert((info.flags & (CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_COUNT_LOW)) == CKF_USER_PIN_FINAL_TRY);
+	cr_assert(login(&f, TOKEN_USER, "wrong") == CKR_PIN_INCORRECT);
+	cr_assert(login(&f, TOKEN_USER, "1234") == CKR_PIN_LOCKED);
+	cr_assert(login(&f, TOKEN_SO, "so-pin") == CKR_OK);
+	sys = kr_sys_kernel;
+	sys.update = no_update;
+	kr_sys = &sys;
+	cr_assert(keyring_token_ops.init_pin(f.tok, STR("5678")) == CKR_OK);
+	keyring_token_ops.logout(f.tok);
+	cr_assert(login(&f, TOKEN_USER, "5678") == CKR_DEVICE_MEMORY); /* what can't be counted isn't tried */
+	kr_sys = &kr_sys_kernel;
+	cr_assert(login(&f, TOKEN_USER, "5678") == CKR_OK);
+	front_close(&f);
+}
+
+/* The front can't take an object: it is offered again, with or without a login. */
+static CK_RV put_nothing(void *ctx, struct token_obj *obj)
+{
+	struct front *f = ctx;
+
+	keyring_token_ops.obj_free(f->tok, obj);
+	return CKR_HOST_MEMORY;
+}
+
+static void drop_nothing(void *ctx, const uint8_t id[16])
+{
+	(void)ctx;
+	(void)id;
+}
+
+Test(token, told_again_after_a_failure)
+{
+	struct front f, other;
+	struct token_view view = {.put = put_nothing, .drop = drop_nothing, .ctx = &other};
+
+	front_open(&f, "session", NULL);
+	init_token(&f, false);
+	cr_assert(make_data(&f, "one", 10, false, NULL) == CKR_OK);
+	front_open(&other, "session", NULL);
+	cr_assert(keyring_token_ops.sync(other.tok, &view) == CKR_HOST_MEMORY);
+	cr_assert(front_sync(&other) == CKR_OK && front_find(&other, "one"));
+	front_close(&f);
+	front_close(&other);
+}
+
+/* A C_InitToken that fails leaves a token that was pulled out pulled out. */
+Test(token, failed_init_of_a_lost_token)
+{
+	struct front f;
+
+	front_open(&f, "session", NULL);
+	init_token(&f, false);
+	cr_assert(keyctl_unlink(kr(&f)->store.ring, KEY_SPEC_SESSION_KEYRING) == 0);
+	cr_assert(front_sync(&f) == CKR_DEVICE_REMOVED);
+	cr_assert(keyring_token_ops.init_token(f.tok, STR("123"), (const uint8_t *)"                                ") ==
+		  CKR_PIN_INCORRECT);
+	cr_assert(keyring_token_ops.probe(f.tok) == CKR_TOKEN_NOT_PRESENT);
+	front_close(&f);
 }
