@@ -11,8 +11,6 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/signet-interop.XXXXXX")
 pin=user-1234 so_pin=officer-87654321 label=interop-$kind
 pids=() swtpm_pid='' tcti='' failures=0
 export LC_ALL=C.UTF-8 HOME=$dir
-# Under a sanitizer the clients aren't built with it; its runtime must then come first.
-if [ -n "${SIGNET_PRELOAD:-}" ]; then export LD_PRELOAD=$SIGNET_PRELOAD ASAN_OPTIONS=detect_leaks=0; fi
 
 finish() {
 	status=$?
