@@ -3,6 +3,7 @@
 
 #include "conn_private.h"
 #include "log.h"
+#include "name.h"
 
 #define MAX_STIR 128
 
@@ -13,6 +14,34 @@ static bool nothing_there(TSS2_RC rc)
 	struct rc_parts p = rc_decode(rc);
 
 	return p.tpm && p.base == TPM2_RC_HANDLE;
+}
+
+/* ---- answers that no session vouches for ---- */
+
+/* Sessions are salted with a key of that name, and authorize by it: a public area that has another one was put in
+ * its place on the way. */
+static void expect_name(struct call *k, const TPM2B_PUBLIC *public, const TPM2B_NAME *name)
+{
+	TPM2B_NAME own;
+
+	if (k->rc == TSS2_RC_SUCCESS && name_of_object(&public->publicArea, &own) && !name_equal(&own, name))
+		k->rc = TSS2_ESYS_RC_RSP_AUTH_FAILED;
+}
+
+static void expect_transient(struct call *k, TPM2_HANDLE handle)
+{
+	if (k->rc == TSS2_RC_SUCCESS && handle >> TPM2_HR_SHIFT != TPM2_HT_TRANSIENT)
+		k->rc = TSS2_SYS_RC_MALFORMED_RESPONSE;
+}
+
+/* The answer's parameters were a secret: they don't stay in SYS's memory until another answer takes their place. */
+static void wipe_answer(struct call *k)
+{
+	const uint8_t *p;
+	size_t n;
+
+	if (k->rc == TSS2_RC_SUCCESS && Tss2_Sys_GetRpBuffer(k->sys, &n, &p) == TSS2_RC_SUCCESS)
+		wipe((void *)(uintptr_t)p, n);
 }
 
 /* ---- asking ---- */
@@ -31,6 +60,8 @@ CK_RV tpm2_get_capability(struct conn *c, TPM2_CAP capability, uint32_t property
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_GetCapability_Complete(k.sys, &more, &data);
+	if (k.rc == TSS2_RC_SUCCESS && data.capability != capability)
+		k.rc = TSS2_SYS_RC_MALFORMED_RESPONSE;
 	TRY(call_end(&k));
 	*ret = data;
 	return CKR_OK;
@@ -52,7 +83,7 @@ CK_RV tpm2_get_handles(struct conn *c, TPM2_HANDLE first, TPM2_HANDLE *ret, size
 	size_t n = 0;
 
 	TRY(tpm2_get_capability(c, TPM2_CAP_HANDLES, first, (uint32_t)MIN(cap, TPM2_MAX_CAP_HANDLES), &data));
-	for (size_t i = 0; i < list->count && n < cap; i++)
+	for (size_t i = 0; i < MIN(list->count, TPM2_MAX_CAP_HANDLES) && n < cap; i++)
 		if (same_range(list->handle[i], first))
 			ret[n++] = list->handle[i];
 	*ret_n = n;
@@ -98,6 +129,7 @@ CK_RV tpm2_read_public(struct conn *c, TPM2_HANDLE handle, TPM2B_PUBLIC *ret, TP
 	}
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_ReadPublic_Complete(k.sys, &public, &name, &qualified);
+	expect_name(&k, &public, &name);
 	TRY(call_end(&k));
 	*ret = public;
 	*ret_name = name;
@@ -129,6 +161,8 @@ CK_RV tpm2_create_primary(struct conn *c, const struct entity *hierarchy, struct
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_CreatePrimary_Complete(k.sys, &made.handle, &public, &data, &hash, &ticket, &made.name);
+	expect_transient(&k, made.handle);
+	expect_name(&k, &public, &made.name);
 	TRY(call_end(&k));
 	held_add_object(c, made.handle, &made.name);
 	*ret_public = public;
@@ -174,6 +208,8 @@ CK_RV tpm2_load(struct conn *c, const struct entity *parent, struct session *s, 
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_Load_Complete(k.sys, &loaded.handle, &loaded.name);
+	expect_transient(&k, loaded.handle);
+	expect_name(&k, public, &loaded.name);
 	TRY(call_end(&k));
 	held_add_object(c, loaded.handle, &loaded.name);
 	*ret = loaded;
@@ -225,6 +261,7 @@ CK_RV tpm2_context_load(struct conn *c, const TPMS_CONTEXT *context, TPM2_HANDLE
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_ContextLoad_Complete(k.sys, &handle);
+	expect_transient(&k, handle);
 	TRY(call_end(&k));
 	*ret = handle;
 	return CKR_OK;
@@ -335,6 +372,7 @@ CK_RV tpm2_unseal(struct conn *c, const struct entity *item, struct session *s, 
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_Unseal_Complete(k.sys, &data);
+	wipe_answer(&k);
 	rv = call_end(&k);
 	if (rv == CKR_OK)
 		*ret = data;
@@ -376,6 +414,7 @@ CK_RV tpm2_rsa_decrypt(struct conn *c, const struct entity *key, struct session 
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_RSA_Decrypt_Complete(k.sys, &out);
+	wipe_answer(&k);
 	rv = call_end(&k);
 	if (rv == CKR_OK)
 		*ret = out;
@@ -398,6 +437,7 @@ CK_RV tpm2_get_random(struct conn *c, struct session *s, uint8_t *out, size_t n,
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_GetRandom_Complete(k.sys, &bytes);
+	wipe_answer(&k);
 	if (k.rc == TSS2_RC_SUCCESS && (bytes.size == 0 || bytes.size > want))
 		k.rc = TSS2_SYS_RC_MALFORMED_RESPONSE;
 	TRY(call_end(&k));

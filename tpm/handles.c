@@ -1,6 +1,7 @@
 /* Places in the TPM: which are ours, and which are given up when another is needed. */
 #include "conn_private.h"
 #include "log.h"
+#include "name.h"
 
 static struct held_key *key_of(struct conn *c, TPM2_HANDLE handle)
 {
@@ -141,18 +142,13 @@ void held_flush_all(struct conn *c)
 
 /* ---- after something was lost ---- */
 
-static bool same_name(const TPM2B_NAME *a, const TPM2B_NAME *b)
-{
-	return bytes_equal(BYTES(a->name, a->size), BYTES(b->name, b->size));
-}
-
 /* A handle's number may name another program's object by now: the name tells.  What can't be found out stays held. */
 static void verify(struct conn *c, const struct held_object *o)
 {
 	TPM2B_NAME name;
 	enum call_found found = o->handle ? call_name(c, o->handle, &name, NULL) : CALL_UNKNOWN;
 
-	if (found == CALL_NOT_THERE || (found == CALL_FOUND && !same_name(&name, &o->name)))
+	if (found == CALL_NOT_THERE || (found == CALL_FOUND && !name_equal(&name, &o->name)))
 		held_forget(c, o->handle);
 }
 
@@ -227,7 +223,7 @@ static CK_RV make_storage(struct conn *c, struct storage *s, struct entity *ret)
 
 	entity_permanent(&hierarchy, s->hierarchy, NO_BYTES);
 	TRY(tpm2_create_primary(c, &hierarchy, NULL, &s->tmpl, &public, &made));
-	if (!same_name(&made.name, &s->entity.name)) {
+	if (!name_equal(&made.name, &s->entity.name)) {
 		log_error("slot %s: the storage key that this token was made with isn't this TPM's: it was cleared, or "
 			  "the token comes from another machine", c->slot);
 		return conn_fail(c, CKR_TOKEN_NOT_RECOGNIZED);

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "log.h"
+#include "name.h"
 
 /* TCG TPM v2.0 Provisioning Guidance, 7.8: where the storage root key of a machine stands. */
 #define SRK_HANDLE 0x81000001u
@@ -62,11 +63,6 @@ void parent_unref(struct parent *p)
 		free(p);
 }
 
-static bool name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b)
-{
-	return bytes_equal(BYTES(a->name, a->size), BYTES(b->name, b->size));
-}
-
 /* ---- making ---- */
 
 /* A storage key that we can live with: restricted to decryption, bound to this TPM, not subject to dictionary-attack
@@ -114,6 +110,10 @@ CK_RV parent_make(struct conn *c, struct parent_rec *ret)
 	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
 	public = (TPM2B_PUBLIC){0};
 	TRY(tpm2_create_primary(c, &owner, NULL, &ecc_p256, &public, &primary));
+	if (!fits(&public)) {
+		log_error("the TPM made another key than the storage key that it was asked for");
+		return CKR_DEVICE_ERROR;
+	}
 	rec.name = primary.name;
 	if (found)
 		log_info("the key at 0x%08x is no storage key that fits; a primary of our own is made when needed",
@@ -134,7 +134,8 @@ static CK_RV find_persistent(struct conn *c, struct parent *p, bool *ret)
 
 	*ret = false;
 	TRY(tpm2_read_public(c, at, &s.public, &s.entity.name, &there));
-	if (!there || !name_equal(&s.entity.name, &p->rec.name))
+	/* fits(): a name whose hash we can compute, so that it was checked against the public area. */
+	if (!there || !name_equal(&s.entity.name, &p->rec.name) || !fits(&s.public))
 		return CKR_OK;
 	p->storage = s;
 	*ret = true;
@@ -151,7 +152,7 @@ static CK_RV find_primary(struct conn *c, struct parent *p, bool *ret)
 		return CKR_OK;
 	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
 	TRY(tpm2_create_primary(c, &owner, NULL, &s.tmpl, &s.public, &primary));
-	if (name_equal(&primary.name, &p->rec.name)) {
+	if (name_equal(&primary.name, &p->rec.name) && fits(&s.public)) {
 		s.entity.name = primary.name;
 		s.entity.handle = TPM2_RH_NULL;
 		TRY(tpm2_context_save(c, primary.handle, &s.context));

@@ -82,6 +82,9 @@ static CK_RV login_indexed(struct conn *c, struct proof *p)
 	rv = seal_open_policy(c, &parent, &p->rec->seal, BYTES_OF(p->seal_auth.b), &policy, &p->secret);
 	/* The PIN has passed its own counter, but this seal is under the machine's protection, too. */
 	p->by_tpm = rv != CKR_OK && conn_rc_base(c) == TPM2_RC_LOCKOUT;
+	if (rv != CKR_OK && (conn_rc_base(c) == TPM2_RC_AUTH_FAIL || conn_rc_base(c) == TPM2_RC_BAD_AUTH))
+		log_error("NV index 0x%08x took this PIN, but what it guards did not: the index was replaced by somebody "
+			  "with the TPM's owner authorization", p->rec->index.handle);
 	return p->by_tpm ? CKR_PIN_LOCKED : rv;
 }
 

@@ -11,6 +11,10 @@
 #define PIN_MIN 4
 #define PIN_MAX 128
 
+/* NV indices of ours, in the range that the TCG leaves to the owner (Registry of Reserved TPM 2.0 Handles, 2.2.2). */
+#define PIN_FIRST_INDEX 0x01815300u
+#define PIN_LAST_INDEX 0x018153ffu
+
 /* ---- using one ---- */
 
 /* From the PIN to the secret.  Takes the connection.  CKR_PIN_INCORRECT, CKR_PIN_LOCKED; CKR_DEVICE_ERROR: the PIN's

@@ -3,10 +3,8 @@
 
 #include "crypto.h"
 #include "log.h"
+#include "name.h"
 
-/* Ours, in the range that the TCG leaves to the owner (Registry of Reserved TPM 2.0 Handles, 2.2.2). */
-#define FIRST_INDEX 0x01815300u
-#define LAST_INDEX 0x018153ffu
 /* Another process may take the handle that we chose. */
 #define HANDLE_TRIES 4
 
@@ -89,7 +87,7 @@ static CK_RV plan_body(struct conn *c, void *arg)
 {
 	struct making *k = arg;
 	const struct conn_properties *props;
-	TPM2_HANDLE taken[LAST_INDEX - FIRST_INDEX + 1], h = MAX(FIRST_INDEX, k->above + 1);
+	TPM2_HANDLE taken[PIN_LAST_INDEX - PIN_FIRST_INDEX + 1], h = MAX(PIN_FIRST_INDEX, k->above + 1);
 	size_t n;
 
 	TRY(conn_refresh(c, &props));
@@ -103,9 +101,24 @@ static CK_RV plan_body(struct conn *c, void *arg)
 	TRY(tpm2_get_handles(c, h, taken, ARRAY_LEN(taken), &n));
 	for (size_t i = 0; i < n && taken[i] == h; i++)
 		h++;
-	k->no_index = h > LAST_INDEX;
+	k->no_index = h > PIN_LAST_INDEX;
 	k->rec.index.handle = h;
 	return CKR_OK;
+}
+
+/* The index's public area, before it is written or after. */
+static TPMS_NV_PUBLIC index_public(const struct pin_index *index, bool written)
+{
+	TPMS_NV_PUBLIC public = {
+		.nvIndex = index->handle,
+		.nameAlg = TPM2_ALG_SHA256,
+		.attributes = INDEX_ATTRIBUTES | (written ? TPMA_NV_WRITTEN : 0),
+		.authPolicy.size = 32,
+		.dataSize = 8,
+	};
+
+	memcpy(public.authPolicy.buffer, index->policy, 32);
+	return public;
 }
 
 static void auth_wipe(TPM2B_AUTH *a)
@@ -120,18 +133,9 @@ static CK_RV define_body(struct conn *c, void *arg)
 	struct entity parent, owner;
 	struct salt_key salt;
 	TPM2B_AUTH auth CLEANUP(auth_wipe) = {.size = sizeof k->index_auth.b};
-	TPM2B_NV_PUBLIC public = {
-		.nvPublic = {
-			.nvIndex = k->rec.index.handle,
-			.nameAlg = TPM2_ALG_SHA256,
-			.attributes = INDEX_ATTRIBUTES,
-			.authPolicy.size = 32,
-			.dataSize = 8,
-		},
-	};
+	TPM2B_NV_PUBLIC public = {.nvPublic = index_public(&k->rec.index, false)};
 	CK_RV rv;
 
-	memcpy(public.nvPublic.authPolicy.buffer, k->rec.index.policy, 32);
 	memcpy(auth.buffer, k->index_auth.b, sizeof k->index_auth.b);
 	TRY(parent_use(c, k->m->parent, &parent, &salt));
 	TRY(session_start(c, SESSION_HMAC, &salt, TPMA_SESSION_DECRYPT, &s));
@@ -141,41 +145,45 @@ static CK_RV define_body(struct conn *c, void *arg)
 	return rv;
 }
 
-/* pinCount 0 and pinLimit, under the branch that allows this write alone. */
+/* pinCount 0 and pinLimit, under the branch that allows this write alone.  There is no secret in it, but the session is
+ * salted: whoever sits on the bus would else write a limit of his own. */
 static CK_RV write_limit(struct conn *c, struct making *k, struct entity *index)
 {
 	struct session s CLEANUP(session_end) = {0};
 	struct buffer counter CLEANUP(buffer_done);
+	struct entity parent;
+	struct salt_key salt;
 
 	buffer_init(&counter, 8);
 	buffer_put_be32(&counter, 0);
 	buffer_put_be32(&counter, k->rec.tries);
 	TRY(buffer_status(&counter));
-	TRY(session_start(c, SESSION_POLICY, NULL, 0, &s));
+	TRY(parent_use(c, k->m->parent, &parent, &salt));
+	TRY(session_start(c, SESSION_POLICY, &salt, 0, &s));
 	TRY(tpm2_policy_nv_written(c, &s, false));
 	TRY(tpm2_policy_or(c, &s, &k->branches));
 	return tpm2_nv_write(c, index, &s, index, buffer_bytes(&counter));
 }
 
+/* The names are what our own definition makes them; the TPM must agree. */
 static CK_RV finish_body(struct conn *c, void *arg)
 {
 	struct making *k = arg;
 	struct pin_index *rec = &k->rec.index;
+	const TPMS_NV_PUBLIC before = index_public(rec, false), after = index_public(rec, true);
 	struct entity index = {.handle = rec->handle};
 	TPM2B_NV_PUBLIC public = {0};
 	TPM2B_NAME name = {0};
 	bool found;
 
-	TRY(tpm2_nv_read_public(c, rec->handle, &public, &index.name, &found));
-	if (!found)
-		return CKR_DEVICE_ERROR;
+	if (!name_of_index(&before, &index.name) || !name_of_index(&after, &rec->name))
+		return CKR_HOST_MEMORY;
 	TRY(write_limit(c, k, &index));
-	TRY(tpm2_nv_read_public(c, rec->handle, &public, &name, &found)); /* written: another name */
-	if (!found || !bytes_equal(BYTES(public.nvPublic.authPolicy.buffer, public.nvPublic.authPolicy.size),
-				   BYTES_OF(rec->policy)))
-		return CKR_DEVICE_ERROR;
-	rec->name = name;
-	return CKR_OK;
+	TRY(tpm2_nv_read_public(c, rec->handle, &public, &name, &found));
+	if (found && name_equal(&name, &rec->name))
+		return CKR_OK;
+	log_error("the TPM's NV index 0x%08x isn't as it was defined", rec->handle);
+	return CKR_DEVICE_ERROR;
 }
 
 static CK_RV seal_body(struct conn *c, void *arg)
@@ -237,6 +245,8 @@ static CK_RV make_index(struct making *k)
 		return rv;
 	k->no_index = true;
 	k->rec.index = (struct pin_index){0};
+	if (k->m->intents->n) /* the index that is given up */
+		TRY(intents_write(k->m->store, k->m->intents));
 	log_info("no NV index can be had for the PIN (owner authorization is set, or no space): wrong PINs are counted "
 		 "by the TPM for the whole machine");
 	return CKR_OK;

@@ -276,6 +276,7 @@ static CK_RV start(struct conn *c, struct session *s, const struct salt_key *sal
 	static const TPMT_SYM_DEF aes = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
 	TPM2_SE kind = s->policy ? TPM2_SE_POLICY : TPM2_SE_HMAC;
 	bool crypts = s->attributes & (TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT);
+	TPM2_HANDLE handle = TPM2_RH_NULL;
 	struct call k = {0};
 
 	call_begin(&k, c, &start_auth_session);
@@ -284,9 +285,13 @@ static CK_RV start(struct conn *c, struct session *s, const struct salt_key *sal
 							      TPM2_ALG_SHA256)))
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
-		k.rc = Tss2_Sys_StartAuthSession_Complete(k.sys, &s->handle, &s->tpm);
+		k.rc = Tss2_Sys_StartAuthSession_Complete(k.sys, &handle, &s->tpm);
+	if (k.rc == TSS2_RC_SUCCESS && handle >> TPM2_HR_SHIFT != (s->policy ? TPM2_HT_POLICY_SESSION :
+									       TPM2_HT_HMAC_SESSION))
+		k.rc = TSS2_SYS_RC_MALFORMED_RESPONSE;
 	TRY(call_end(&k));
-	held_add_session(c, s->handle);
+	s->handle = handle;
+	held_add_session(c, handle);
 	s->conn = c;
 	s->generation = c->generation;
 	return CKR_OK;

@@ -10,6 +10,7 @@
 #include "conn_private.h"
 #include "crypto.h"
 #include "der.h"
+#include "name.h"
 
 #define MAX_COORDINATE 66 /* bytes, P-521 */
 #define HASH_SIZE 32
@@ -128,14 +129,6 @@ bool session_kdfa(struct session_math *m, struct bytes key, const char *label, s
 }
 
 /* ---- salts ---- */
-
-static const struct hash *hash_by_alg(TPM2_ALG_ID alg)
-{
-	for (size_t i = 0; i < HASH_COUNT; i++)
-		if (crypto_hashes[i].tpm_alg == alg)
-			return &crypto_hashes[i];
-	return NULL;
-}
 
 static const struct curve *curve_by_tpm(TPM2_ECC_CURVE id)
 {
@@ -302,7 +295,7 @@ static CK_RV salt_rsa(const TPMT_PUBLIC *key, const struct hash *h, struct salt 
 CK_RV salt_make(const TPM2B_PUBLIC *key, struct salt *ret, TPM2B_ENCRYPTED_SECRET *ret_secret)
 {
 	const TPMT_PUBLIC *p = &key->publicArea;
-	const struct hash *h = hash_by_alg(p->nameAlg);
+	const struct hash *h = name_hash(p->nameAlg);
 
 	if (!h || h->size > sizeof ret->b)
 		return CKR_DEVICE_ERROR;

@@ -6,6 +6,7 @@
 #include "frame.h"
 #include "intent.h"
 #include "log.h"
+#include "pin.h"
 #include "record.h"
 
 /* The committed record; *ret_there false: there is none, so nothing is named. */
@@ -35,6 +36,8 @@ static CK_RV undefine_body(struct conn *c, void *arg)
 	const TPM2B_DIGEST *policy = &public.nvPublic.authPolicy;
 	bool found;
 
+	if (in->handle < PIN_FIRST_INDEX || in->handle > PIN_LAST_INDEX)
+		return CKR_OK; /* no intent of ours says that */
 	TRY(tpm2_nv_read_public(c, in->handle, &public, &index.name, &found));
 	if (!found || !bytes_equal(BYTES(policy->buffer, policy->size), BYTES_OF(in->policy)))
 		return CKR_OK; /* never made, gone already, or somebody else's */

@@ -346,6 +346,7 @@ void store_forget(struct store *s)
 static CK_RV read_all(struct store *s, int fd, const char *name, struct buffer *out)
 {
 	uint8_t chunk[4096];
+	CK_RV rv = CKR_OK;
 	ssize_t n;
 
 	while ((n = store_sys.read(fd, chunk, sizeof chunk)) != 0) {
@@ -354,9 +355,15 @@ static CK_RV read_all(struct store *s, int fd, const char *name, struct buffer *
 		if (n < 0)
 			return failed(s, "read", name, false);
 		buffer_put(out, BYTES(chunk, (size_t)n));
-		TRY(buffer_status(out));
+		rv = buffer_status(out);
+		if (rv == CKR_DEVICE_MEMORY) {
+			log_error("store %s: %s is longer than any file of ours", s->path, name);
+			rv = CKR_DEVICE_ERROR;
+		}
+		if (rv != CKR_OK)
+			break;
 	}
-	return CKR_OK;
+	return rv;
 }
 
 static CK_RV read_file(struct store *s, const char *name, struct buffer *out, struct store_stamp *stamp)

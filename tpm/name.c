@@ -1,0 +1,47 @@
+#include "name.h"
+
+#include <tss2/tss2_mu.h>
+
+const struct hash *name_hash(TPM2_ALG_ID alg)
+{
+	for (size_t i = 0; i < HASH_COUNT; i++)
+		if (crypto_hashes[i].tpm_alg == alg)
+			return &crypto_hashes[i];
+	return NULL;
+}
+
+bool name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b)
+{
+	return bytes_equal(BYTES(a->name, a->size), BYTES(b->name, b->size));
+}
+
+/* nameAlg || H(public area). */
+static bool name_of(TPM2_ALG_ID alg, struct bytes area, TPM2B_NAME *ret)
+{
+	const struct hash *h = name_hash(alg);
+	TPM2B_NAME name = {.name = {(uint8_t)(alg >> 8), (uint8_t)alg}};
+
+	if (!h || 2 + h->size > sizeof name.name || hash_once(h, area, name.name + 2) != CKR_OK)
+		return false;
+	name.size = (uint16_t)(2 + h->size);
+	*ret = name;
+	return true;
+}
+
+bool name_of_object(const TPMT_PUBLIC *public, TPM2B_NAME *ret)
+{
+	uint8_t area[sizeof *public];
+	size_t n = 0;
+
+	return Tss2_MU_TPMT_PUBLIC_Marshal(public, area, sizeof area, &n) == TSS2_RC_SUCCESS &&
+	       name_of(public->nameAlg, BYTES(area, n), ret);
+}
+
+bool name_of_index(const TPMS_NV_PUBLIC *public, TPM2B_NAME *ret)
+{
+	uint8_t area[sizeof *public];
+	size_t n = 0;
+
+	return Tss2_MU_TPMS_NV_PUBLIC_Marshal(public, area, sizeof area, &n) == TSS2_RC_SUCCESS &&
+	       name_of(public->nameAlg, BYTES(area, n), ret);
+}
