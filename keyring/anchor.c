@@ -121,7 +121,7 @@ int anchor_nursery(const struct anchor *a, struct stage *ret)
 	if (err != 0)
 		return err;
 	if (random_bytes(random, sizeof random) != CKR_OK)
-		return ENOMEM;
+		return KR_HOST_MEMORY;
 	hex_encode(BYTES_OF(random), strrchr(name, ':') + 1);
 	err = stage_key(h.ring, "keyring", name, NO_BYTES, anchor_perm(a), &s);
 	if (err == 0)

@@ -18,6 +18,7 @@ static const struct {
 	const char *advice;
 } rows[] = {
 	{EDQUOT, ANY, CKR_DEVICE_MEMORY, NULL}, /* the advice has numbers: quota_advice() */
+	{KR_HOST_MEMORY, ANY, CKR_HOST_MEMORY, "the process is short of memory"},
 	{ENOMEM, IN(KR_LOCK), CKR_HOST_MEMORY, "the system is short of memory"},
 	{ENOBUFS, IN(KR_LOCK), CKR_HOST_MEMORY, "the system is short of memory"},
 	{EMFILE, IN(KR_LOCK), CKR_HOST_MEMORY, "the process has too many open files (see ulimit -n)"},
@@ -110,6 +111,10 @@ CK_RV kr_error(enum kr_context context, int err, const char *what)
 {
 	size_t i = row_of(context, err);
 
+	if (err == KR_HOST_MEMORY) { /* not in ulDeviceError: no device failed */
+		log_error("%s: %s", what, rows[i].advice);
+		return rows[i].rv;
+	}
 	fault_note((uint32_t)err);
 	if (!rows[i].advice) {
 		if (log_wants(LEVEL_ERROR))

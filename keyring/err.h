@@ -15,12 +15,15 @@ enum kr_context {
 	KR_CONTEXTS
 };
 
-/* The code for `err` (an errno, not 0).  Writes one log line with `what` (the call and what it was for), notes the
+/* The code for `err` (an errno or KR_HOST_MEMORY, not 0).  Writes one log line with `what` (the call and what it was for), notes the
  * errno for CK_SESSION_INFO.ulDeviceError. */
 CK_RV kr_error(enum kr_context context, int err, const char *what);
 
 /* The code alone. */
 CK_RV kr_code(enum kr_context context, int err);
+
+/* Beside the errnos: an allocation of our own failed.  The kernel's ENOMEM says that the token's memory is short. */
+#define KR_HOST_MEMORY 4096 /* above the largest errno of a system call */
 
 /* errno if a call of the table returned -1, else 0. */
 int kr_errno(long result);

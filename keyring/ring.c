@@ -37,7 +37,7 @@ int ring_list(key_serial_t ring, struct serials *ret)
 		long n;
 
 		if (!at)
-			return ENOMEM;
+			return KR_HOST_MEMORY;
 		n = kr_sys->read(ring, (char *)at, cap * sizeof *at);
 		if (n >= 0 && (size_t)n <= cap * sizeof *at) {
 			*ret = (struct serials){.at = at, .n = (size_t)n / sizeof *at};
@@ -138,7 +138,7 @@ static int read_into(key_serial_t key, size_t cap, size_t *need, struct buffer *
 	int err;
 
 	if (!payload)
-		return ENOMEM;
+		return KR_HOST_MEMORY;
 	n = kr_sys->read(key, (char *)payload, cap);
 	err = kr_errno(n);
 	if (err == 0 && (size_t)n > cap) {
@@ -146,7 +146,7 @@ static int read_into(key_serial_t key, size_t cap, size_t *need, struct buffer *
 		err = EOVERFLOW;
 	} else if (err == 0) {
 		buffer_put(out, BYTES(payload, (size_t)n));
-		err = buffer_status(out) == CKR_OK ? 0 : buffer_status(out) == CKR_HOST_MEMORY ? ENOMEM : EMSGSIZE;
+		err = buffer_status(out) == CKR_OK ? 0 : buffer_status(out) == CKR_HOST_MEMORY ? KR_HOST_MEMORY : EMSGSIZE;
 	}
 	wipe(payload, cap);
 	free(payload);

@@ -1,5 +1,5 @@
 /* Keys and rings: listing, finding, reading, and building a key outside a ring before one call puts it in (R7).
- * Functions that return int give 0 or an errno. */
+ * Functions that return int give 0 or an errno, KR_HOST_MEMORY (err.h) included. */
 #ifndef KEYRING_RING_H
 #define KEYRING_RING_H
 
@@ -11,7 +11,7 @@ struct serials {
 	key_serial_t *at;
 	size_t n;
 };
-int ring_list(key_serial_t ring, struct serials *ret) MUST_CHECK; /* ENOMEM also for ours */
+int ring_list(key_serial_t ring, struct serials *ret) MUST_CHECK;
 void serials_done(struct serials *s);
 bool serials_equal(const struct serials *a, const struct serials *b);
 bool serials_have(const struct serials *s, key_serial_t key);

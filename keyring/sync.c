@@ -135,7 +135,7 @@ static CK_RV learn(struct kr_token *t, key_serial_t key, bool believe, bool *sus
 	if (err == 0)
 		err = read_record(t, key, &info, &rv, &r);
 	TRY(rv);
-	if (err == ENOMEM)
+	if (err == ENOMEM || err == KR_HOST_MEMORY)
 		return kr_error(KR_RING, err, "reading a record");
 	if (err != 0 && !believe) {
 		*suspect = true;

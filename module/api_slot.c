@@ -6,10 +6,13 @@
 
 static CK_RV slot_has_token(struct slot *s, bool *ret)
 {
+	CK_RV rv;
+
 	TRY(lock_take(s->lock));
-	*ret = slot_probe(s) != CKR_TOKEN_NOT_PRESENT;
+	rv = slot_probe(s);
 	lock_drop(s->lock);
-	return CKR_OK;
+	*ret = rv != CKR_TOKEN_NOT_PRESENT;
+	return rv == CKR_HOST_MEMORY ? rv : CKR_OK;
 }
 
 /* The ids that are asked for.  `ids` has room for all. */

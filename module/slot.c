@@ -146,7 +146,8 @@ CK_RV slot_probe(struct slot *s)
 {
 	CK_RV rv = s->token->ops->probe(s->token);
 
-	note_presence(s, rv == CKR_OK || rv == CKR_TOKEN_NOT_RECOGNIZED);
+	if (rv != CKR_HOST_MEMORY) /* then nobody knows */
+		note_presence(s, rv == CKR_OK || rv == CKR_TOKEN_NOT_RECOGNIZED);
 	return rv;
 }
 

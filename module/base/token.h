@@ -118,7 +118,7 @@ struct token_ops {
 	/* ---- description ---- */
 
 	/* Is a token there?  As cheap as it can be; opens the connection at most.
-	 * CKR_OK, CKR_TOKEN_NOT_PRESENT, CKR_TOKEN_NOT_RECOGNIZED. */
+	 * CKR_OK, CKR_TOKEN_NOT_PRESENT, CKR_TOKEN_NOT_RECOGNIZED, CKR_HOST_MEMORY. */
 	CK_RV (*probe)(struct token *tok) MUST_CHECK;
 	/* CKR_OK also for a token that isn't initialized.  Slot strings and hardware_slot are set on every code. */
 	CK_RV (*info)(struct token *tok, struct token_info *ret) MUST_CHECK;
