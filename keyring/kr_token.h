@@ -9,7 +9,7 @@
  *	              the token then is the ring "signet:NAME"
  *	label         shown until C_InitToken gives one
  *	pin           required | none: what C_InitToken makes; default required
- *	pin-tries     1 to 100, default 10: wrong user PINs in a row that lock it; taken at C_InitPIN
+ *	pin-tries     1 to 100, default 10: wrong user PINs in a row that lock it; taken at each C_InitPIN
  *	so-pin-tries  the same for the SO's; taken at C_InitToken */
 extern const struct token_ops keyring_token_ops;
 

@@ -159,6 +159,9 @@ static bool reserve_give(const struct store *st, const struct reserve *r, unsign
 			(void)kr_sys->unlink(r->key, st->ring);
 		kr_sys->pause(COLLECT_MS);
 		return true;
+	case 2:
+		kr_sys->pause(3 * COLLECT_MS);
+		return true;
 	default:
 		return false;
 	}

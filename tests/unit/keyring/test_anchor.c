@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,6 +136,37 @@ Test(anchor, full_quota)
 	front_close(&f);
 }
 
+/* The same when it is the number of keys that is used up, by keys that aren't ours. */
+Test(anchor, full_count)
+{
+	struct front f;
+	struct token_obj *o;
+	struct digest before;
+	char name[16];
+
+	own_uid();
+	front_open(&f, "session", NULL);
+	init_token(&f, true);
+	cr_assert(login(&f, TOKEN_USER, "1234") == CKR_OK);
+	cr_assert(make_data(&f, "one", 10, true, &o) == CKR_OK);
+	kr_sys_kernel.pause(300);
+	for (unsigned i = 0; snprintf(name, sizeof name, "%u", i) && add_key("user", name, "x", 1, KEY_SPEC_SESSION_KEYRING) > 0; i++)
+		cr_assert(i < 250);
+	cr_assert(errno == EDQUOT);
+	before = ring_digest(kr(&f)->store.ring);
+	cr_assert(make_data(&f, "two", 10, true, NULL) == CKR_DEVICE_MEMORY);
+	cr_assert(digest_equal(before, ring_digest(kr(&f)->store.ring)));
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert(set_label(&f, o, i % 2 ? "ONE" : "a longer label", NULL) == CKR_OK);
+		cr_assert(keyring_token_ops.set_pin(f.tok, TOKEN_USER, STR("1234"), STR("1234")) == CKR_OK);
+	}
+	cr_assert(login(&f, TOKEN_USER, "wrong") == CKR_PIN_INCORRECT);
+	cr_assert(keyring_token_ops.destroy(f.tok, o) == CKR_OK);
+	cr_assert(make_data(&f, "two", 10, true, NULL) == CKR_OK);
+	keyring_token_ops.obj_free(f.tok, o);
+	front_close(&f);
+}
+
 /* Each of two processes counts one attribute of a shared object up; no step is lost. */
 static int count_up(unsigned steps)
 {
@@ -161,7 +193,7 @@ static int count_up(unsigned steps)
 
 Test(anchor, no_update_is_lost, .timeout = 120)
 {
-	enum { PROCESSES = 2, STEPS = 2000 };
+	enum { PROCESSES = 2, STEPS = 10000 };
 	struct front f;
 	pid_t pid[PROCESSES];
 
