@@ -80,7 +80,7 @@ static CK_RV ask_properties(struct conn *c, uint32_t group)
 	const TPML_TAGGED_TPM_PROPERTY *list = &data.data.tpmProperties;
 	size_t n;
 
-	TRY(tpm2_get_capability(c, TPM2_CAP_TPM_PROPERTIES, group, MAX_PROPERTIES, &data));
+	TRY(tpm2_get_capability(c, NULL, TPM2_CAP_TPM_PROPERTIES, group, MAX_PROPERTIES, &data));
 	n = MIN(list->count, MAX_PROPERTIES);
 	for (size_t i = 0; i < n; i++)
 		take_property(&p, &list->tpmProperty[i]);
@@ -115,7 +115,7 @@ CK_RV conn_has_alg(struct conn *c, TPM2_ALG_ID alg, bool *ret)
 	const TPML_ALG_PROPERTY *list = &data.data.algorithms;
 
 	if (!c->caps.have_algs) {
-		TRY(tpm2_get_capability(c, TPM2_CAP_ALGS, TPM2_ALG_FIRST, TPM2_MAX_CAP_ALGS, &data));
+		TRY(tpm2_get_capability(c, NULL, TPM2_CAP_ALGS, TPM2_ALG_FIRST, TPM2_MAX_CAP_ALGS, &data));
 		for (size_t i = 0; i < MIN(list->count, TPM2_MAX_CAP_ALGS); i++)
 			if (list->algProperties[i].alg < ALG_LIMIT)
 				c->caps.algs[list->algProperties[i].alg / 8] |=
@@ -132,7 +132,7 @@ CK_RV conn_has_curve(struct conn *c, TPM2_ECC_CURVE curve, bool *ret)
 	const TPML_ECC_CURVE *list = &data.data.eccCurves;
 
 	if (!c->caps.have_curves) {
-		TRY(tpm2_get_capability(c, TPM2_CAP_ECC_CURVES, TPM2_ECC_NONE, TPM2_MAX_ECC_CURVES, &data));
+		TRY(tpm2_get_capability(c, NULL, TPM2_CAP_ECC_CURVES, TPM2_ECC_NONE, TPM2_MAX_ECC_CURVES, &data));
 		c->caps.n_curves = MIN(list->count, CONN_MAX_CURVES);
 		memcpy(c->caps.curves, list->eccCurves, c->caps.n_curves * sizeof *c->caps.curves);
 		c->caps.have_curves = true;
@@ -175,16 +175,51 @@ CK_RV conn_rsa_sizes(struct conn *c, const uint16_t **ret, size_t *ret_n)
 /* TPM2_PT_MANUFACTURER of TPMs without a bus that could be tapped: in the processor's firmware, or virtual. */
 static const char *const busless[] = {"INTC", "AMD", "MSFT", "IBM", "GOOG", "QCOM"};
 
-CK_RV conn_protected(struct conn *c, bool *ret)
+static bool is_busless(const struct conn_properties *p)
+{
+	for (size_t i = 0; i < ARRAY_LEN(busless); i++)
+		if (strcmp(p->manufacturer_text, busless[i]) == 0)
+			return true;
+	return false;
+}
+
+CK_RV conn_protected(struct conn *c, bool *ret, bool *ret_sure)
 {
 	*ret = c->bus == BUS_PROTECTED;
+	*ret_sure = true;
 	if (c->bus != BUS_AUTO)
 		return CKR_OK;
 	if (!c->caps.have_fixed)
 		TRY(ask_properties(c, TPM2_PT_FIXED));
-	*ret = true;
-	for (size_t i = 0; i < ARRAY_LEN(busless); i++)
-		if (strcmp(c->caps.properties.manufacturer_text, busless[i]) == 0)
-			*ret = false;
+	*ret = c->caps.have_bus ? c->caps.bus : !is_busless(&c->caps.properties);
+	*ret_sure = c->caps.have_bus || *ret;
+	return CKR_OK;
+}
+
+static CK_RV ask_manufacturer(struct conn *c, struct session *s, struct conn_properties *ret)
+{
+	TPMS_CAPABILITY_DATA data;
+	const TPML_TAGGED_TPM_PROPERTY *list = &data.data.tpmProperties;
+
+	TRY(tpm2_get_capability(c, s, TPM2_CAP_TPM_PROPERTIES, TPM2_PT_MANUFACTURER, 1, &data));
+	if (list->count > 0)
+		take_property(ret, &list->tpmProperty[0]);
+	return CKR_OK;
+}
+
+CK_RV conn_prove_bus(struct conn *c, const struct salt_key *salt, bool *ret)
+{
+	struct session s CLEANUP(session_end) = {0};
+	struct conn_properties p = {0};
+	CK_RV rv;
+
+	TRY(session_start(c, SESSION_HMAC, salt, TPMA_SESSION_AUDIT, &s));
+	rv = ask_manufacturer(c, &s, &p);
+	if (rv != CKR_OK && (c->lost || c->late || conn_repeats(c, c->seq.action)))
+		return rv;
+	/* A refusal is no proof. */
+	c->caps.bus = rv != CKR_OK || !is_busless(&p);
+	c->caps.have_bus = true;
+	*ret = c->caps.bus;
 	return CKR_OK;
 }

@@ -48,10 +48,10 @@ static void wipe_answer(struct call *k)
 
 static const struct command get_capability = {.name = "TPM2_GetCapability", .flags = CALL_REPEAT | CALL_PURE};
 
-CK_RV tpm2_get_capability(struct conn *c, TPM2_CAP capability, uint32_t property, uint32_t count,
+CK_RV tpm2_get_capability(struct conn *c, struct session *s, TPM2_CAP capability, uint32_t property, uint32_t count,
 			  TPMS_CAPABILITY_DATA *ret)
 {
-	struct call k = {0};
+	struct call k = {.session = s};
 	TPMS_CAPABILITY_DATA data = {0};
 	TPMI_YES_NO more;
 
@@ -82,7 +82,7 @@ CK_RV tpm2_get_handles(struct conn *c, TPM2_HANDLE first, TPM2_HANDLE *ret, size
 	const TPML_HANDLE *list = &data.data.handles;
 	size_t n = 0;
 
-	TRY(tpm2_get_capability(c, TPM2_CAP_HANDLES, first, (uint32_t)MIN(cap, TPM2_MAX_CAP_HANDLES), &data));
+	TRY(tpm2_get_capability(c, NULL, TPM2_CAP_HANDLES, first, (uint32_t)MIN(cap, TPM2_MAX_CAP_HANDLES), &data));
 	for (size_t i = 0; i < MIN(list->count, TPM2_MAX_CAP_HANDLES) && n < cap; i++)
 		if (same_range(list->handle[i], first))
 			ret[n++] = list->handle[i];

@@ -94,7 +94,11 @@ CK_RV conn_has_curve(struct conn *c, TPM2_ECC_CURVE curve, bool *ret) MUST_CHECK
 /* Which of 1024, 2048, 3072, 4096 bits keys may have, ascending; a TestParms for each, once. */
 CK_RV conn_rsa_sizes(struct conn *c, const uint16_t **ret, size_t *ret_n) MUST_CHECK;
 /* Whether signatures need a session of their own: the configuration, or with `auto` whether this TPM sits on a bus
- * that can be tapped, told by its manufacturer. */
-CK_RV conn_protected(struct conn *c, bool *ret) MUST_CHECK;
+ * that can be tapped, told by its manufacturer.  *ret_sure false: whoever sits on the bus could have given that answer
+ * himself; conn_prove_bus() is to be asked, once per connection. */
+CK_RV conn_protected(struct conn *c, bool *ret, bool *ret_sure) MUST_CHECK;
+/* The same from an answer under a session that is salted with the TPM's own key.  Two commands. */
+struct salt_key;
+CK_RV conn_prove_bus(struct conn *c, const struct salt_key *salt, bool *ret) MUST_CHECK;
 
 #endif

@@ -120,7 +120,8 @@ struct sequence {
 };
 
 struct caps {
-	bool have_fixed, have_variable, have_algs, have_curves, have_rsa;
+	bool have_fixed, have_variable, have_algs, have_curves, have_rsa, have_bus;
+	bool bus;              /* can be tapped, for all that is proven */
 	struct conn_properties properties;
 	uint8_t algs[32];      /* a bit for each TPM_ALG_ID below 256 */
 	TPM2_ECC_CURVE curves[CONN_MAX_CURVES];

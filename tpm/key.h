@@ -46,7 +46,8 @@ struct tpm_ready {
 		struct key256 auth, padding;
 	} *secrets;                   /* secret memory; NULL until tpm_ready_derive() */
 };
-CK_RV tpm_ready_new(struct bytes blob, const uint8_t id[16], struct tpm_ready **ret) MUST_CHECK; /* as tpm_key_parse() */
+/* blob, id: as for tpm_key_parse(). */
+CK_RV tpm_ready_new(struct bytes blob, const uint8_t id[16], struct tpm_ready **ret) MUST_CHECK;
 /* Nothing to do the second time.  keys: those of key.secret. */
 CK_RV tpm_ready_derive(struct tpm_ready *r, const struct keyset *keys) MUST_CHECK;
 struct tpm_ready *tpm_ready_ref(struct tpm_ready *r);

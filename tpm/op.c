@@ -53,6 +53,19 @@ static void command_wipe(struct command *c)
 	wipe(&c->result, sizeof c->result);
 }
 
+static CK_RV choose_bus(struct conn *c, struct parent *p, bool *ret)
+{
+	struct entity parent;
+	struct salt_key salt;
+	bool sure;
+
+	TRY(conn_protected(c, ret, &sure));
+	if (sure)
+		return CKR_OK;
+	TRY(parent_use(c, p, &parent, &salt));
+	return conn_prove_bus(c, &salt, ret);
+}
+
 static CK_RV command_body(struct conn *c, void *arg)
 {
 	struct command *cmd = arg;
@@ -64,7 +77,7 @@ static CK_RV command_body(struct conn *c, void *arg)
 	TRY(parent_storage(c, cmd->op->parent, &storage));
 	TRY(handles_key(c, storage, &cmd->op->key->key.blob, &key));
 	TRY(entity_set_auth(&key, BYTES_OF(cmd->op->key->secrets->auth.b)));
-	TRY(conn_protected(c, &protected));
+	TRY(choose_bus(c, cmd->op->parent, &protected));
 	if (!protected)
 		return cmd->send(c, cmd, &key, NULL);
 	TRY(session_start(c, SESSION_HMAC, NULL, cmd->session, &s));

@@ -45,9 +45,9 @@ struct session {
 };
 
 /* TPM2_StartAuthSession into an all-zero *s.  salt NULL: unsalted.  attributes: any of TPMA_SESSION_DECRYPT (the
- * first parameter of the command is encrypted), _ENCRYPT (of the answer), _CONTINUESESSION; without the latter the
- * session ends with the first command that succeeds.  The connection remembers it and flushes it when the sequence
- * ends, so a failure needs no clean-up but session_end()'s wiping. */
+ * first parameter of the command is encrypted), _ENCRYPT (of the answer), _AUDIT (for commands that authorize nothing),
+ * _CONTINUESESSION; without the latter the session ends with the first command that succeeds.  The connection remembers
+ * it and flushes it when the sequence ends, so a failure needs no clean-up but session_end()'s wiping. */
 CK_RV session_start(struct conn *c, enum session_kind kind, const struct salt_key *salt, TPMA_SESSION attributes,
 		    struct session *s) MUST_CHECK;
 /* Flushes it if it is still open, wipes.  Made for CLEANUP(session_end). */

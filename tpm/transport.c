@@ -1,8 +1,9 @@
 /* The way to the TPM: TctiLdr and SYS contexts, deadlines, and why there is none.
  *
  * What the TCTIs of tpm2-tss 3.2.1 do (tried): device and tabrmd give a poll handle and honour the receive timeout;
- * mssim and swtpm ignore the timeout, and swtpm has no poll handle either: stream.c finds its socket.  None of them can cancel a command without a round trip of its own, so nothing is ever cancelled: a late answer is
- * waited for again by the next sequence. */
+ * mssim and swtpm ignore the timeout, and swtpm has no poll handle either: stream.c finds its socket.  None of them
+ * can cancel a command without a round trip of its own, so nothing is ever cancelled: a late answer is waited for again
+ * by the next sequence. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -1,6 +1,9 @@
 /* The connection on a real software TPM: budgets, evictions, restarts, lost answers, forks. */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -442,7 +445,7 @@ static CK_RV caps_body(struct conn *c, void *arg UNUSED)
 {
 	const struct conn_properties *p;
 	const uint16_t *sizes;
-	bool yes, no, protected;
+	bool yes, no, protected, sure;
 	size_t n;
 
 	TRY(conn_properties(c, &p));
@@ -456,8 +459,8 @@ static CK_RV caps_body(struct conn *c, void *arg UNUSED)
 	cr_expect(yes);
 	TRY(conn_rsa_sizes(c, &sizes, &n));
 	cr_expect(n >= 2 && sizes[n - 1] >= 2048);
-	TRY(conn_protected(c, &protected));
-	cr_expect_not(protected);
+	TRY(conn_protected(c, &protected, &sure));
+	cr_expect(!protected && !sure);
 	return CKR_OK;
 }
 
@@ -473,5 +476,161 @@ Test(conn, asks_once_what_the_tpm_can_do)
 	cr_expect_leq(before, 8);
 	cr_expect_eq(conn_run(conn, RC_PROBE, caps_body, NULL), CKR_OK);
 	cr_expect_eq(conn_commands(conn), before);
+	expect_clean();
+}
+
+/* ---- somebody on the bus ---- */
+
+static CK_RV prove_body(struct conn *c, void *arg)
+{
+	struct salt_key salt = {.public = &storage.public};
+	struct entity parent;
+	bool sure;
+
+	TRY(conn_protected(c, arg, &sure));
+	cr_expect(!*(bool *)arg && !sure);
+	TRY(handles_storage(c, &storage, &parent));
+	salt.handle = parent.handle;
+	TRY(conn_prove_bus(c, &salt, arg));
+	TRY(conn_protected(c, arg, &sure));
+	cr_expect(sure);
+	return CKR_OK;
+}
+
+/* Finds `what` in an answer and overwrites it. */
+static struct {
+	uint32_t cc;
+	const char *what, *with;
+	size_t n;
+} alteration;
+
+static TSS2_RC alter(uint32_t cc, unsigned n UNUSED, uint8_t *answer, size_t *size)
+{
+	uint8_t *at = cc == alteration.cc ? memmem(answer, *size, alteration.what, alteration.n) : NULL;
+
+	if (at)
+		memcpy(at, alteration.with, alteration.n);
+	return TSS2_RC_SUCCESS;
+}
+
+Test(conn, a_trusted_bus_is_proven)
+{
+	bool protected = true;
+
+	swtpm_storage(conn, false, &storage);
+	cr_expect_eq(conn_run(conn, RC_SIGN, prove_body, &protected), CKR_OK);
+	cr_expect_not(protected);
+	conn_free(conn);
+	cr_assert_eq(conn_new(&(struct conn_conf){.slot = "test", .tcti = tpm.wrapped}, &conn), CKR_OK);
+	alteration.cc = TPM2_CC_GetCapability;
+	alteration.what = "IBM";
+	alteration.with = "AMD";
+	alteration.n = 3;
+	wrap->receive = alter;
+	cr_expect_eq(conn_run(conn, RC_SIGN, prove_body, &protected), CKR_DEVICE_ERROR);
+	cr_expect_eq(conn_rc(conn), TSS2_ESYS_RC_RSP_AUTH_FAILED);
+	expect_clean();
+}
+
+static CK_RV read_body(struct conn *c, void *arg UNUSED)
+{
+	TPM2B_PUBLIC public;
+	TPM2B_NAME name;
+	bool found;
+
+	return tpm2_read_public(c, storage.entity.handle, &public, &name, &found);
+}
+
+/* The right name with another key: a session salted with that one would be open to whoever put it there. */
+Test(conn, another_key_under_a_known_name_is_refused)
+{
+	static const char other[] = "another point of the same curve";
+
+	swtpm_storage(conn, false, &storage);
+	cr_expect_eq(conn_run(conn, RC_INIT, read_body, NULL), CKR_OK);
+	alteration.cc = TPM2_CC_ReadPublic;
+	alteration.what = (const char *)storage.public.publicArea.unique.ecc.x.buffer;
+	alteration.with = other;
+	alteration.n = sizeof other;
+	wrap->receive = alter;
+	cr_expect_eq(conn_run(conn, RC_INIT, read_body, NULL), CKR_DEVICE_ERROR);
+	cr_expect_eq(conn_rc(conn), TSS2_ESYS_RC_RSP_AUTH_FAILED);
+	expect_clean();
+}
+
+/* ---- a TPM that stops ---- */
+
+static int listen_at(unsigned port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	cr_assert_eq(bind(s, (struct sockaddr *)&a, sizeof a), 0);
+	cr_assert_eq(listen(s, 8), 0);
+	return s;
+}
+
+static const uint8_t half_answer[] = {0x80, 0x01, 0, 0, 0, 40, 0, 0, 0, 0, 0x02};
+static const uint8_t huge_answer[] = {0x80, 0x01, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0x02};
+static const uint8_t tiny_answer[] = {0x80, 0x01, 0, 0, 0, 4, 0, 0, 0, 0, 0x02};
+
+/* Takes connections on both ports, answers the control channel, and gives those bytes to every command. */
+static void play_tpm(unsigned port, struct bytes answer)
+{
+	static const uint8_t fine[12];
+	struct pollfd p[2] = {{.fd = listen_at(port), .events = POLLIN}, {.fd = listen_at(port + 1), .events = POLLIN}};
+
+	while (poll(p, 2, -1) > 0)
+		for (int i = 0; i < 2; i++) {
+			uint8_t command[4096];
+			int s = p[i].revents ? accept(p[i].fd, NULL, NULL) : -1;
+
+			if (s < 0 || read(s, command, sizeof command) <= 0)
+				continue;
+			if (i == 1)
+				(void)!write(s, fine, sizeof fine);
+			else
+				(void)!write(s, answer.ptr, answer.len);
+		} /* the connections stay open */
+}
+
+static void against(struct bytes answer)
+{
+	pid_t pid;
+
+	swtpm_kill(&tpm); /* its ports are free */
+	pid = fork();
+	if (pid == 0) {
+		play_tpm(tpm.port, answer);
+		_exit(0);
+	}
+	usleep(300000);
+	cr_expect_neq(conn_run(conn, RC_PROBE, caps_body, NULL), CKR_OK);
+	conn_free(conn);
+	conn = NULL;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+Test(conn, half_an_answer_holds_nobody)
+{
+	against(BYTES_OF(half_answer));
+}
+
+Test(conn, impossible_sizes_of_answers)
+{
+	against(BYTES_OF(huge_answer));
+	cr_assert_eq(conn_new(&(struct conn_conf){.slot = "test", .tcti = tpm.wrapped}, &conn), CKR_OK);
+	against(BYTES_OF(tiny_answer));
+}
+
+Test(conn, a_stopped_tpm_is_not_there)
+{
+	kill(tpm.pid, SIGSTOP);
+	cr_expect_eq(conn_probe(conn), CKR_TOKEN_NOT_PRESENT);
+	kill(tpm.pid, SIGCONT);
+	cr_expect_eq(conn_probe(conn), CKR_OK);
 	expect_clean();
 }
