@@ -118,9 +118,12 @@ static int try_bind(const struct name *n, int *ret)
 	return 0;
 }
 
+#define PATIENT_ROUNDS 1000 /* so often a holder of ours may be followed by another before this thread has its turn */
+
 /* Sleeps until the holder lets go, or for a short while where it can't be told: between the holder's bind() and its
- * listen() (ECONNREFUSED), or when too many wait (EAGAIN). */
-static int wait_for_holder(const struct name *n, int left_ms)
+ * listen() (ECONNREFUSED), or when too many wait (EAGAIN).  Who always wakes us and never lets go is a stranger, for
+ * whom no processor time is spent. */
+static int wait_for_holder(const struct name *n, int left_ms, unsigned round)
 {
 	struct pollfd p = {.events = POLLIN};
 	int err = new_socket(&p.fd);
@@ -130,8 +133,8 @@ static int wait_for_holder(const struct name *n, int left_ms)
 	err = kr_errno(kr_sys->connect(p.fd, (const struct sockaddr *)&n->addr, n->len));
 	if (err == 0)
 		(void)kr_sys->poll(&p, 1, left_ms);
-	else
-		kr_sys->pause(1);
+	if (err != 0 || round > PATIENT_ROUNDS)
+		kr_sys->pause(round > PATIENT_ROUNDS ? 5 : 1);
 	(void)kr_sys->close(p.fd);
 	return err == ECONNREFUSED || err == EAGAIN || err == EINTR ? 0 : err;
 }
@@ -140,6 +143,7 @@ static int take(key_serial_t ring, int *ret)
 {
 	struct name n = name_of(ring);
 	int64_t deadline = now_ms() + KR_LOCK_WAIT_MS;
+	unsigned round = 0;
 	int err;
 
 	while ((err = try_bind(&n, ret)) == EADDRINUSE) {
@@ -147,7 +151,7 @@ static int take(key_serial_t ring, int *ret)
 
 		if (left <= 0)
 			return ETIMEDOUT;
-		err = wait_for_holder(&n, (int)left);
+		err = wait_for_holder(&n, (int)left, round++);
 		if (err != 0)
 			return err;
 	}
