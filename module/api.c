@@ -29,9 +29,9 @@ static CK_UTF8CHAR interface_name[] = "PKCS 11";
 
 /* Newest first: the first that fits is the answer.  Not CKF_INTERFACE_FORK_SAFE: a child doesn't inherit sessions. */
 static CK_INTERFACE interfaces[] = {
-	{.pInterfaceName = interface_name, .pFunctionList = &functions_3_2},
-	{.pInterfaceName = interface_name, .pFunctionList = &functions_3_0},
-	{.pInterfaceName = interface_name, .pFunctionList = &functions_2_40},
+	{.pInterfaceName = (void *)interface_name, .pFunctionList = &functions_3_2},
+	{.pInterfaceName = (void *)interface_name, .pFunctionList = &functions_3_0},
+	{.pInterfaceName = (void *)interface_name, .pFunctionList = &functions_2_40},
 };
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)

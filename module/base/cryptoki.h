@@ -160,10 +160,11 @@
 #define CKS_LAST_VALIDATION_OK 0x00000001UL
 #endif
 
+typedef CK_FLAGS *CK_FLAGS_PTR;
 
-/* 3.0, section 3.6 */
-#ifndef CRYPTOKI_3_DECLARED
-#define CRYPTOKI_3_DECLARED
+/* What 3.0 adds: in p11-kit's header since 0.25. */
+#if CRYPTOKI_VERSION_MAJOR < 3
+/* Section 3.6 */
 typedef struct CK_INTERFACE {
 	CK_UTF8CHAR_PTR pInterfaceName;
 	void *pFunctionList;
@@ -173,25 +174,6 @@ typedef CK_INTERFACE *CK_INTERFACE_PTR;
 typedef CK_INTERFACE_PTR *CK_INTERFACE_PTR_PTR;
 
 typedef CK_ULONG CK_PROFILE_ID;
-typedef CK_FLAGS *CK_FLAGS_PTR;
-
-/* 3.0, section 6.3.14 */
-typedef struct CK_EDDSA_PARAMS {
-	CK_BBOOL phFlag;
-	CK_ULONG ulContextDataLen;
-	CK_BYTE_PTR pContextData;
-} CK_EDDSA_PARAMS;
-
-/* 3.2, sections 3.6 and 5.21 */
-typedef CK_ULONG CK_SESSION_VALIDATION_FLAGS_TYPE;
-typedef struct CK_ASYNC_DATA {
-	CK_ULONG ulVersion;
-	CK_BYTE_PTR pValue;
-	CK_ULONG ulValue;
-	CK_OBJECT_HANDLE hObject;
-	CK_OBJECT_HANDLE hAdditionalObject;
-} CK_ASYNC_DATA;
-typedef CK_ASYNC_DATA *CK_ASYNC_DATA_PTR;
 
 typedef CK_RV (*CK_C_GetInterfaceList)(CK_INTERFACE_PTR interfaces, CK_ULONG_PTR count);
 CK_RV C_GetInterfaceList(CK_INTERFACE_PTR interfaces, CK_ULONG_PTR count);
@@ -269,53 +251,6 @@ CK_RV C_VerifyMessageNext(CK_SESSION_HANDLE session, void *parameter, CK_ULONG p
 	CK_ULONG in_len, CK_BYTE_PTR signature, CK_ULONG signature_len);
 typedef CK_RV (*CK_C_MessageVerifyFinal)(CK_SESSION_HANDLE session);
 CK_RV C_MessageVerifyFinal(CK_SESSION_HANDLE session);
-typedef CK_RV (*CK_C_EncapsulateKey)(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE
-	public_key, CK_ATTRIBUTE_PTR templ, CK_ULONG count, CK_BYTE_PTR ciphertext, CK_ULONG_PTR ciphertext_len,
-	CK_OBJECT_HANDLE_PTR key);
-CK_RV C_EncapsulateKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE public_key,
-	CK_ATTRIBUTE_PTR templ, CK_ULONG count, CK_BYTE_PTR ciphertext, CK_ULONG_PTR ciphertext_len,
-	CK_OBJECT_HANDLE_PTR key);
-typedef CK_RV (*CK_C_DecapsulateKey)(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE
-	private_key, CK_ATTRIBUTE_PTR templ, CK_ULONG count, CK_BYTE_PTR ciphertext, CK_ULONG ciphertext_len,
-	CK_OBJECT_HANDLE_PTR key);
-CK_RV C_DecapsulateKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE private_key,
-	CK_ATTRIBUTE_PTR templ, CK_ULONG count, CK_BYTE_PTR ciphertext, CK_ULONG ciphertext_len, CK_OBJECT_HANDLE_PTR
-	key);
-typedef CK_RV (*CK_C_VerifySignatureInit)(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
-	CK_OBJECT_HANDLE key, CK_BYTE_PTR signature, CK_ULONG signature_len);
-CK_RV C_VerifySignatureInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key,
-	CK_BYTE_PTR signature, CK_ULONG signature_len);
-typedef CK_RV (*CK_C_VerifySignature)(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_len);
-CK_RV C_VerifySignature(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_len);
-typedef CK_RV (*CK_C_VerifySignatureUpdate)(CK_SESSION_HANDLE session, CK_BYTE_PTR part, CK_ULONG part_len);
-CK_RV C_VerifySignatureUpdate(CK_SESSION_HANDLE session, CK_BYTE_PTR part, CK_ULONG part_len);
-typedef CK_RV (*CK_C_VerifySignatureFinal)(CK_SESSION_HANDLE session);
-CK_RV C_VerifySignatureFinal(CK_SESSION_HANDLE session);
-typedef CK_RV (*CK_C_GetSessionValidationFlags)(CK_SESSION_HANDLE session, CK_SESSION_VALIDATION_FLAGS_TYPE
-	type, CK_FLAGS_PTR flags);
-CK_RV C_GetSessionValidationFlags(CK_SESSION_HANDLE session, CK_SESSION_VALIDATION_FLAGS_TYPE type,
-	CK_FLAGS_PTR flags);
-typedef CK_RV (*CK_C_AsyncComplete)(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ASYNC_DATA_PTR
-	result);
-CK_RV C_AsyncComplete(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ASYNC_DATA_PTR result);
-typedef CK_RV (*CK_C_AsyncGetID)(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG_PTR id);
-CK_RV C_AsyncGetID(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG_PTR id);
-typedef CK_RV (*CK_C_AsyncJoin)(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG id, CK_BYTE_PTR
-	data, CK_ULONG data_len);
-CK_RV C_AsyncJoin(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG id, CK_BYTE_PTR data, CK_ULONG
-	data_len);
-typedef CK_RV (*CK_C_WrapKeyAuthenticated)(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
-	CK_OBJECT_HANDLE wrapping_key, CK_OBJECT_HANDLE key, CK_BYTE_PTR aad, CK_ULONG aad_len, CK_BYTE_PTR wrapped,
-	CK_ULONG_PTR wrapped_len);
-CK_RV C_WrapKeyAuthenticated(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE
-	wrapping_key, CK_OBJECT_HANDLE key, CK_BYTE_PTR aad, CK_ULONG aad_len, CK_BYTE_PTR wrapped, CK_ULONG_PTR
-	wrapped_len);
-typedef CK_RV (*CK_C_UnwrapKeyAuthenticated)(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
-	CK_OBJECT_HANDLE unwrapping_key, CK_BYTE_PTR wrapped, CK_ULONG wrapped_len, CK_ATTRIBUTE_PTR templ, CK_ULONG
-	count, CK_BYTE_PTR aad, CK_ULONG aad_len, CK_OBJECT_HANDLE_PTR key);
-CK_RV C_UnwrapKeyAuthenticated(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE
-	unwrapping_key, CK_BYTE_PTR wrapped, CK_ULONG wrapped_len, CK_ATTRIBUTE_PTR templ, CK_ULONG count,
-	CK_BYTE_PTR aad, CK_ULONG aad_len, CK_OBJECT_HANDLE_PTR key);
 
 typedef struct CK_FUNCTION_LIST_3_0 {
 	CK_VERSION version;
@@ -412,6 +347,75 @@ typedef struct CK_FUNCTION_LIST_3_0 {
 	CK_C_VerifyMessageNext C_VerifyMessageNext;
 	CK_C_MessageVerifyFinal C_MessageVerifyFinal;
 } CK_FUNCTION_LIST_3_0;
+#endif
+
+/* 3.0, section 6.3.14; p11-kit's 3.0 lacks it. */
+typedef struct CK_EDDSA_PARAMS {
+	CK_BBOOL phFlag;
+	CK_ULONG ulContextDataLen;
+	CK_BYTE_PTR pContextData;
+} CK_EDDSA_PARAMS;
+
+/* What 3.2 adds. */
+#if CRYPTOKI_VERSION_MAJOR < 3 || (CRYPTOKI_VERSION_MAJOR == 3 && CRYPTOKI_VERSION_MINOR < 2)
+/* Sections 3.6 and 5.21 */
+typedef CK_ULONG CK_SESSION_VALIDATION_FLAGS_TYPE;
+typedef struct CK_ASYNC_DATA {
+	CK_ULONG ulVersion;
+	CK_BYTE_PTR pValue;
+	CK_ULONG ulValue;
+	CK_OBJECT_HANDLE hObject;
+	CK_OBJECT_HANDLE hAdditionalObject;
+} CK_ASYNC_DATA;
+typedef CK_ASYNC_DATA *CK_ASYNC_DATA_PTR;
+
+typedef CK_RV (*CK_C_EncapsulateKey)(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE
+	public_key, CK_ATTRIBUTE_PTR templ, CK_ULONG count, CK_BYTE_PTR ciphertext, CK_ULONG_PTR ciphertext_len,
+	CK_OBJECT_HANDLE_PTR key);
+CK_RV C_EncapsulateKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE public_key,
+	CK_ATTRIBUTE_PTR templ, CK_ULONG count, CK_BYTE_PTR ciphertext, CK_ULONG_PTR ciphertext_len,
+	CK_OBJECT_HANDLE_PTR key);
+typedef CK_RV (*CK_C_DecapsulateKey)(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE
+	private_key, CK_ATTRIBUTE_PTR templ, CK_ULONG count, CK_BYTE_PTR ciphertext, CK_ULONG ciphertext_len,
+	CK_OBJECT_HANDLE_PTR key);
+CK_RV C_DecapsulateKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE private_key,
+	CK_ATTRIBUTE_PTR templ, CK_ULONG count, CK_BYTE_PTR ciphertext, CK_ULONG ciphertext_len, CK_OBJECT_HANDLE_PTR
+	key);
+typedef CK_RV (*CK_C_VerifySignatureInit)(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+	CK_OBJECT_HANDLE key, CK_BYTE_PTR signature, CK_ULONG signature_len);
+CK_RV C_VerifySignatureInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key,
+	CK_BYTE_PTR signature, CK_ULONG signature_len);
+typedef CK_RV (*CK_C_VerifySignature)(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_len);
+CK_RV C_VerifySignature(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_len);
+typedef CK_RV (*CK_C_VerifySignatureUpdate)(CK_SESSION_HANDLE session, CK_BYTE_PTR part, CK_ULONG part_len);
+CK_RV C_VerifySignatureUpdate(CK_SESSION_HANDLE session, CK_BYTE_PTR part, CK_ULONG part_len);
+typedef CK_RV (*CK_C_VerifySignatureFinal)(CK_SESSION_HANDLE session);
+CK_RV C_VerifySignatureFinal(CK_SESSION_HANDLE session);
+typedef CK_RV (*CK_C_GetSessionValidationFlags)(CK_SESSION_HANDLE session, CK_SESSION_VALIDATION_FLAGS_TYPE
+	type, CK_FLAGS_PTR flags);
+CK_RV C_GetSessionValidationFlags(CK_SESSION_HANDLE session, CK_SESSION_VALIDATION_FLAGS_TYPE type,
+	CK_FLAGS_PTR flags);
+typedef CK_RV (*CK_C_AsyncComplete)(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ASYNC_DATA_PTR
+	result);
+CK_RV C_AsyncComplete(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ASYNC_DATA_PTR result);
+typedef CK_RV (*CK_C_AsyncGetID)(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG_PTR id);
+CK_RV C_AsyncGetID(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG_PTR id);
+typedef CK_RV (*CK_C_AsyncJoin)(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG id, CK_BYTE_PTR
+	data, CK_ULONG data_len);
+CK_RV C_AsyncJoin(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG id, CK_BYTE_PTR data, CK_ULONG
+	data_len);
+typedef CK_RV (*CK_C_WrapKeyAuthenticated)(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+	CK_OBJECT_HANDLE wrapping_key, CK_OBJECT_HANDLE key, CK_BYTE_PTR aad, CK_ULONG aad_len, CK_BYTE_PTR wrapped,
+	CK_ULONG_PTR wrapped_len);
+CK_RV C_WrapKeyAuthenticated(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE
+	wrapping_key, CK_OBJECT_HANDLE key, CK_BYTE_PTR aad, CK_ULONG aad_len, CK_BYTE_PTR wrapped, CK_ULONG_PTR
+	wrapped_len);
+typedef CK_RV (*CK_C_UnwrapKeyAuthenticated)(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+	CK_OBJECT_HANDLE unwrapping_key, CK_BYTE_PTR wrapped, CK_ULONG wrapped_len, CK_ATTRIBUTE_PTR templ, CK_ULONG
+	count, CK_BYTE_PTR aad, CK_ULONG aad_len, CK_OBJECT_HANDLE_PTR key);
+CK_RV C_UnwrapKeyAuthenticated(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE
+	unwrapping_key, CK_BYTE_PTR wrapped, CK_ULONG wrapped_len, CK_ATTRIBUTE_PTR templ, CK_ULONG count,
+	CK_BYTE_PTR aad, CK_ULONG aad_len, CK_OBJECT_HANDLE_PTR key);
 
 typedef struct CK_FUNCTION_LIST_3_2 {
 	CK_VERSION version;
