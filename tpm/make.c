@@ -211,8 +211,8 @@ static CK_RV make(struct tpm_token *t, const struct make_req *req, struct token_
 	struct draft d CLEANUP(draft_done) = {0};
 
 	/* Before a key is generated that couldn't be stored. */
-	if (req->persist && !store_writable(t->store))
-		return CKR_TOKEN_WRITE_PROTECTED;
+	if (req->persist)
+		TRY(store_writable(t->store));
 	TRY(draft_begin(req, &d));
 	TRY(kinds[req->kind](t, req, &d));
 	return req->persist ? finish_stored(t, &d, ret) : finish_session(&d, ret);

@@ -58,6 +58,14 @@ static const struct errno_row {
 	{ENFILE, CKR_HOST_MEMORY, CKR_HOST_MEMORY},
 };
 
+static CK_RV code_of(int err, bool writing)
+{
+	for (size_t i = 0; i < ARRAY_LEN(errno_rows); i++)
+		if (errno_rows[i].err == err)
+			return writing ? errno_rows[i].writing : errno_rows[i].reading;
+	return CKR_DEVICE_ERROR;
+}
+
 /* The code for the present errno; one log line says what failed. */
 static CK_RV failed(const struct store *s, const char *what, const char *name, bool writing)
 {
@@ -66,10 +74,7 @@ static CK_RV failed(const struct store *s, const char *what, const char *name, b
 
 	fault_note((uint32_t)err);
 	log_error("store %s: cannot %s %s: %s", s->path, what, name, strerror_r(err, text, sizeof text));
-	for (size_t i = 0; i < ARRAY_LEN(errno_rows); i++)
-		if (errno_rows[i].err == err)
-			return writing ? errno_rows[i].writing : errno_rows[i].reading;
-	return CKR_DEVICE_ERROR;
+	return code_of(err, writing);
 }
 
 static void fd_cleanup(int *fd)
@@ -176,21 +181,31 @@ const char *store_path(const struct store *s)
 	return s->path;
 }
 
-bool store_writable(const struct store *s)
+/* Not being allowed to is an ordinary state: no line in the log. */
+static CK_RV may_write(const struct store *s, const char *path)
+{
+	CK_RV rv = CKR_OK;
+
+	if (store_sys.access(path, W_OK | X_OK) != 0)
+		rv = code_of(errno, true);
+	return rv == CKR_OK || rv == CKR_TOKEN_WRITE_PROTECTED ? rv : failed(s, "look at", path, true);
+}
+
+CK_RV store_writable(const struct store *s)
 {
 	char *path CLEANUP(free_cleanup) = strdup(s->path);
 	char *slash;
 
+	if (!path)
+		return CKR_HOST_MEMORY;
 	/* What doesn't exist would have to be made in the nearest directory above that does. */
-	while (path && store_sys.access(path, F_OK) != 0 && errno == ENOENT) {
+	while (store_sys.access(path, F_OK) != 0 && errno == ENOENT) {
 		slash = strrchr(path, '/');
-		if (!slash)
-			return false;
 		if (slash == path)
-			return store_sys.access("/", W_OK | X_OK) == 0;
+			return may_write(s, "/");
 		*slash = 0;
 	}
-	return path && store_sys.access(path, W_OK | X_OK) == 0;
+	return may_write(s, path);
 }
 
 /* ---- listing ---- */

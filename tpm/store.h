@@ -64,8 +64,8 @@ void store_free(struct store *s); /* NULL is fine */
 void store_forked(struct store *s);
 const char *store_path(const struct store *s);
 
-/* Could a change be written, as far as permissions tell?  False is CKF_WRITE_PROTECTED. */
-bool store_writable(const struct store *s);
+/* Could a change be written, as far as permissions tell?  CKR_TOKEN_WRITE_PROTECTED: no. */
+CK_RV store_writable(const struct store *s) MUST_CHECK;
 
 /* *changed is false when nothing can have changed since the listing before: one fstatat (R13).  *ret is owned by the
  * store and valid until the next call.  A directory that doesn't exist is an empty listing.

@@ -198,13 +198,17 @@ static CK_RV tpm_info(struct token *tok, struct token_info *ret)
 	struct tpm_token *t = tpm_token_of(tok);
 	struct token_info i = {.pin_min = PIN_MIN, .pin_max = PIN_MAX, .flags = CKF_RNG};
 	struct description d = {.t = t, .info = &i};
+	CK_RV rv;
 
 	describe_slot(t, ret);
 	describe_slot(t, &i);
 	TRY(tpm_state_refresh(t));
 	describe_record(t, &i);
-	if (!store_writable(t->store))
+	rv = store_writable(t->store);
+	if (rv == CKR_TOKEN_WRITE_PROTECTED)
 		i.flags |= CKF_WRITE_PROTECTED;
+	else if (rv != CKR_OK)
+		return rv;
 	TRY(conn_run(t->conn, RC_PROBE, describe_body, &d));
 	if (conn_poisoned(t->conn))
 		i.flags |= CKF_ERROR_STATE;

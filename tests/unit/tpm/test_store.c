@@ -90,7 +90,7 @@ Test(store, missing)
 	cr_assert_eq(store_read_token(store, &b, NULL), CKR_OBJECT_HANDLE_INVALID);
 	cr_assert_eq(store_lock(store, false), CKR_TOKEN_NOT_INITIALIZED);
 	cr_assert_eq(access(path, F_OK), -1);
-	cr_assert(store_writable(store));
+	cr_assert_eq(store_writable(store), CKR_OK);
 }
 
 Test(store, write_list_remove)
