@@ -3,7 +3,8 @@
 # Usage: . lib.bash KIND MODULE (KIND: tpm or keyring)
 set -euo pipefail
 
-kind=$1 module=$2
+# p11-kit takes a relative path as one below its own folder.
+kind=$1 module=$(realpath "$2")
 if [ "${SIGNET_INTEROP:-}" != inside ]; then
 	SIGNET_INTEROP=inside exec keyctl session - "$0" "$@" 2> >(grep -v '^Joined session keyring' >&2)
 fi
