@@ -40,7 +40,8 @@ static void wipe_answer(struct call *k)
 	const uint8_t *p;
 	size_t n;
 
-	if (k->rc == TSS2_RC_SUCCESS && Tss2_Sys_GetRpBuffer(k->sys, &n, &p) == TSS2_RC_SUCCESS)
+	if (k->rc == TSS2_RC_SUCCESS && Tss2_Sys_GetRpBuffer(k->sys, &n, &p) == TSS2_RC_SUCCESS &&
+	    transport_within(&k->conn->transport, p, n))
 		wipe((void *)(uintptr_t)p, n);
 }
 

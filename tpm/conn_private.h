@@ -103,6 +103,8 @@ void transport_abandon(struct transport *t); /* in a forked child */
 TSS2_RC transport_exchange(struct transport *t, int wait_ms) MUST_CHECK;
 /* Waits once more for the answer of a command whose deadline has passed. */
 TSS2_RC transport_late(struct transport *t, int wait_ms) MUST_CHECK;
+/* Whether that lies in SYS's memory: it takes the sizes in an answer from the TPM, unchecked. */
+bool transport_within(const struct transport *t, const uint8_t *p, size_t n) MUST_CHECK;
 int64_t transport_now(void); /* ms, monotonic */
 void transport_sleep(int ms);
 

@@ -173,10 +173,15 @@ static CK_RV ec_template(const struct attrs *pub, TPMT_PUBLIC *t)
 
 /* ---- from the public area to attributes ---- */
 
+static uint32_t exponent_of(const TPMS_RSA_PARMS *rsa)
+{
+	return rsa->exponent ? rsa->exponent : DEFAULT_EXPONENT;
+}
+
 static CK_RV rsa_attrs(const TPMT_PUBLIC *t, struct attrs *a)
 {
 	const TPM2B_PUBLIC_KEY_RSA *n = &t->unique.rsa;
-	uint32_t e = t->parameters.rsaDetail.exponent ? t->parameters.rsaDetail.exponent : DEFAULT_EXPONENT;
+	uint32_t e = exponent_of(&t->parameters.rsaDetail);
 	uint8_t be[4] = {(uint8_t)(e >> 24), (uint8_t)(e >> 16), (uint8_t)(e >> 8), (uint8_t)e};
 	size_t skip = 0;
 
@@ -274,6 +279,19 @@ static void generation_wipe(struct generation *g)
 	wipe(g, sizeof *g);
 }
 
+/* Whether a key is what its template asked for, and as long. */
+static bool as_asked(const TPMT_PUBLIC *key, const TPMT_PUBLIC *tmpl)
+{
+	if (key->type != tmpl->type || key->nameAlg != tmpl->nameAlg || key->objectAttributes != tmpl->objectAttributes)
+		return false;
+	if (key->type == TPM2_ALG_ECC)
+		return key->parameters.eccDetail.curveID == tmpl->parameters.eccDetail.curveID &&
+		       key->unique.ecc.x.size > 0 && key->unique.ecc.y.size > 0;
+	return key->parameters.rsaDetail.keyBits == tmpl->parameters.rsaDetail.keyBits &&
+	       exponent_of(&key->parameters.rsaDetail) == exponent_of(&tmpl->parameters.rsaDetail) &&
+	       key->unique.rsa.size == key->parameters.rsaDetail.keyBits / 8;
+}
+
 static CK_RV create_body(struct conn *c, void *arg)
 {
 	struct generation *g = arg;
@@ -285,7 +303,8 @@ static CK_RV create_body(struct conn *c, void *arg)
 	TRY(parent_use(c, g->req->parent, &parent, &salt));
 	TRY(session_start(c, SESSION_HMAC, &salt, TPMA_SESSION_DECRYPT, &s));
 	g->key.blob.public = (TPM2B_PUBLIC){0};
-	return tpm2_create(c, &parent, &s, &create, &g->key.blob.public, &g->key.blob.private);
+	TRY(tpm2_create(c, &parent, &s, &create, &g->key.blob.public, &g->key.blob.private));
+	return as_asked(&g->key.blob.public.publicArea, &g->tmpl.publicArea) ? CKR_OK : CKR_DEVICE_ERROR;
 }
 
 static CK_RV choose_auth(struct generation *g)

@@ -137,7 +137,7 @@ static TSS2_RC decrypt_answer(struct conn *c, const struct session *s, const str
 
 	if (rc != TSS2_RC_SUCCESS || n == 0)
 		return rc;
-	if (n > sizeof first)
+	if (n > sizeof first || !transport_within(&c->transport, p, n))
 		return TSS2_SYS_RC_MALFORMED_RESPONSE;
 	memcpy(first, p, n);
 	rc = crypt_parameter(c, s, auth, false, first, n) ? Tss2_Sys_SetEncryptParam(c->transport.sys, n, first) :
@@ -176,6 +176,8 @@ static TSS2_RC hash_answer(struct conn *c, uint8_t out[HASH_SIZE])
 	size_t len;
 	TSS2_RC rc = Tss2_Sys_GetRpBuffer(c->transport.sys, &len, &p);
 
+	if (rc == TSS2_RC_SUCCESS && !transport_within(&c->transport, p, len))
+		rc = TSS2_SYS_RC_MALFORMED_RESPONSE;
 	if (rc == TSS2_RC_SUCCESS)
 		rc = Tss2_Sys_GetCommandCode(c->transport.sys, code);
 	if (rc != TSS2_RC_SUCCESS)

@@ -18,6 +18,7 @@
 #include "log.h"
 
 #define MAX_POLL_HANDLES 4
+#define SYS_SLACK 64
 #define CONNECT_MS 10000 /* the TPM may be busy for another program */
 
 int64_t transport_now(void)
@@ -119,11 +120,12 @@ static bool behind_manager(const char *tcti)
 	return strstr(tcti, "tabrmd") || strstr(tcti, "tpmrm");
 }
 
-/* SYS's own memory, for the largest command. */
+/* SYS's own memory, for the largest command.  Some of its readers look at a size field that begins where the answer
+ * ends, hence the few bytes behind it. */
 static TSS2_RC sys_open(TSS2_TCTI_CONTEXT *tcti, TSS2_SYS_CONTEXT **ret)
 {
 	size_t size = Tss2_Sys_GetContextSize(0);
-	TSS2_SYS_CONTEXT *sys = calloc(1, size);
+	TSS2_SYS_CONTEXT *sys = calloc(1, size + SYS_SLACK);
 	TSS2_RC rc;
 
 	if (!sys)
@@ -198,6 +200,14 @@ void transport_abandon(struct transport *t)
 	}
 	t->sys = NULL;
 	t->tcti = NULL;
+}
+
+bool transport_within(const struct transport *t, const uint8_t *p, size_t n)
+{
+	const uint8_t *start = (const uint8_t *)t->sys;
+	size_t size = Tss2_Sys_GetContextSize(0);
+
+	return p >= start && p <= start + size && n <= (size_t)(start + size - p);
 }
 
 /* ---- one exchange ---- */
