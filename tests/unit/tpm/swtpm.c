@@ -73,27 +73,40 @@ static void run_swtpm(const struct swtpm *t)
 	_exit(127);
 }
 
-static void launch(struct swtpm *t)
+/* False: it ended at once, since somebody has one of its ports. */
+static bool launch(struct swtpm *t)
 {
 	t->pid = fork();
 	if (t->pid == 0)
 		run_swtpm(t);
-	for (int i = 0; i < 500; i++) {
-		if (answers(t->port + 1) && answers(t->port))
-			return;
+	for (int i = 0; i < 1000; i++) {
+		bool up = answers(t->port + 1) && answers(t->port); /* by it or by another one */
+
+		if (waitpid(t->pid, NULL, WNOHANG) == t->pid) {
+			t->pid = 0;
+			return false;
+		}
+		if (up)
+			return true;
 		usleep(10000);
 	}
 	cr_assert_fail("swtpm doesn't start");
+	return false;
 }
+
+#define TRIES 50
 
 void swtpm_start(struct swtpm *t)
 {
 	snprintf(t->dir, sizeof t->dir, "/tmp/signet-swtpm-XXXXXX");
 	cr_assert_not_null(mkdtemp(t->dir));
-	t->port = free_ports();
+	for (int i = 0; i < TRIES && t->pid == 0; i++) {
+		t->port = free_ports();
+		(void)launch(t);
+	}
+	cr_assert_neq(t->pid, 0, "no ports for swtpm");
 	snprintf(t->tcti, sizeof t->tcti, "swtpm:host=127.0.0.1,port=%u", t->port);
 	snprintf(t->wrapped, sizeof t->wrapped, "%s:%s", TCTI_WRAP, t->tcti);
-	launch(t);
 }
 
 void swtpm_kill(struct swtpm *t)
@@ -108,7 +121,9 @@ void swtpm_kill(struct swtpm *t)
 void swtpm_restart(struct swtpm *t)
 {
 	swtpm_kill(t);
-	launch(t);
+	for (int i = 0; i < TRIES && !launch(t); i++)
+		usleep(100000); /* connections to the one before may still hold its ports */
+	cr_assert_neq(t->pid, 0, "swtpm doesn't start again");
 }
 
 /* swtpm's control channel: CMD_INIT without flags, its answer 4 bytes. */
