@@ -98,6 +98,7 @@ static bool launch(struct swtpm *t)
 
 void swtpm_start(struct swtpm *t)
 {
+	t->pid = 0;
 	snprintf(t->dir, sizeof t->dir, "/tmp/signet-swtpm-XXXXXX");
 	cr_assert_not_null(mkdtemp(t->dir));
 	for (int i = 0; i < TRIES && t->pid == 0; i++) {
