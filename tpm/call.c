@@ -108,7 +108,7 @@ bool call_try(struct call *k, TSS2_RC prepared)
 
 static bool connection_lost(enum rc_action action)
 {
-	return action == RC_RECONNECT || action == RC_RECONNECT_LOUD || action == RC_POISON;
+	return action == RC_RECONNECT || action == RC_RECONNECT_LOUD;
 }
 
 /* Nobody knows whether the TPM did it. */
@@ -124,8 +124,11 @@ static void outcome_unknown(struct call *k)
 		c->doubt_public = *k->makes;
 }
 
+/* Once may have been this command's alone, and what it left is still to be flushed (conn.c asks); twice in a row is
+ * failure mode: nothing more is sent on this connection. */
 static void poison(struct conn *c)
 {
+	c->lost |= c->poisoned;
 	c->poisoned = true;
 	c->poisoned_until = transport_now() + POISON_MS;
 }
@@ -162,10 +165,10 @@ CK_RV call_end(struct call *k)
 		c->late = true;
 	if (!k->refused && connection_lost(a.action))
 		c->lost = true;
-	if (!k->refused && (c->late || c->lost))
-		outcome_unknown(k);
-	if (a.action == RC_POISON)
+	if (!k->refused && a.action == RC_POISON)
 		poison(c);
+	if (!k->refused && (c->late || c->lost || a.action == RC_POISON))
+		outcome_unknown(k);
 	return record_failure(k, a);
 }
 

@@ -38,6 +38,7 @@ static void leave_nothing(struct conn *c)
 {
 	if (!c->transport.sys || c->transport.managed || !(held_any(c) || c->doubt))
 		return;
+	c->poisoned_until = 0; /* the last occasion */
 	if (conn_run(c, RC_OBJECT, flush_all, NULL) != CKR_OK)
 		log_info("slot %s: objects of ours stay in the TPM, which can't be reached", c->slot);
 }
@@ -153,12 +154,20 @@ bool conn_repeats(const struct conn *c, enum rc_action action)
 	return !c->seq.spent && !c->seq.second && action < ARRAY_LEN(rows) && rows[action];
 }
 
+/* TPM2_RC_FAILURE may have been one command's trouble: a TPM in failure mode refuses its self test too. */
+static void doubt_failure_mode(struct conn *c)
+{
+	if (c->poisoned && !c->lost && call_selftest(c) != TSS2_RC_SUCCESS)
+		c->lost = true;
+}
+
 static CK_RV attempt(struct conn *c, conn_body *body, void *arg)
 {
 	CK_RV rv;
 
 	TRY(be_connected(c));
 	rv = body(c, arg);
+	doubt_failure_mode(c);
 	held_tidy(c);
 	return rv;
 }
