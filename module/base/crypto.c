@@ -264,7 +264,7 @@ static CK_RV gcm_start(EVP_CIPHER_CTX *c, bool seal, const struct key256 *key, c
 		return CKR_DEVICE_MEMORY;
 	if (EVP_CipherInit_ex2(c, fetched()->gcm, key->b, nonce, seal, NULL) != 1 ||
 	    (aad.len && EVP_CipherUpdate(c, NULL, &n, aad.ptr, (int)aad.len) != 1))
-		return crypto_failed("AES-GCM", CKR_FUNCTION_FAILED);
+		return crypto_failed("AES-GCM", CKR_HOST_MEMORY);
 	return CKR_OK;
 }
 
@@ -273,10 +273,10 @@ static CK_RV gcm_seal(EVP_CIPHER_CTX *c, struct bytes plain, uint8_t *out)
 	int n = 0, rest = 0;
 
 	if (plain.len && EVP_CipherUpdate(c, out, &n, plain.ptr, (int)plain.len) != 1)
-		return crypto_failed("AES-GCM", CKR_FUNCTION_FAILED);
+		return crypto_failed("AES-GCM", CKR_HOST_MEMORY);
 	if (EVP_CipherFinal_ex(c, out + n, &rest) != 1 ||
 	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, TAG, out + plain.len) != 1)
-		return crypto_failed("AES-GCM", CKR_FUNCTION_FAILED);
+		return crypto_failed("AES-GCM", CKR_HOST_MEMORY);
 	return CKR_OK;
 }
 
@@ -303,7 +303,7 @@ static CK_RV gcm_open(EVP_CIPHER_CTX *c, struct bytes in, uint8_t *plain)
 	int n = 0, rest = 0;
 
 	if (in.len > TAG && EVP_CipherUpdate(c, plain, &n, in.ptr, (int)(in.len - TAG)) != 1)
-		return crypto_failed("AES-GCM", CKR_FUNCTION_FAILED);
+		return crypto_failed("AES-GCM", CKR_HOST_MEMORY);
 	if (EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, TAG, (void *)(in.ptr + in.len - TAG)) != 1 ||
 	    EVP_CipherFinal_ex(c, plain + n, &rest) != 1)
 		return crypto_failed("AES-GCM tag", CKR_FUNCTION_FAILED);

@@ -43,7 +43,8 @@ CK_RV hkdf_sha256(const struct key256 *secret, const char *label, struct bytes i
 /* AES-256-GCM.  Sealed form: 12 bytes nonce (random), ciphertext, 16 bytes tag. */
 #define AEAD_OVERHEAD 28
 CK_RV aead_seal(const struct key256 *key, struct bytes aad, struct bytes plain, struct buffer *out) MUST_CHECK;
-/* CKR_FUNCTION_FAILED when the tag is wrong: then *out is unchanged. */
+/* CKR_FUNCTION_FAILED when the tag is wrong, and for nothing else: then *out is unchanged.  What else can fail is
+ * libcrypto's memory: CKR_HOST_MEMORY. */
 CK_RV aead_open(const struct key256 *key, struct bytes aad, struct bytes sealed, struct buffer *out) MUST_CHECK;
 
 /* From libcrypto's generator for secrets (RAND_priv_bytes_ex). */
