@@ -227,3 +227,76 @@ Test(faults, info_and_random)
 	sweep(do_info, 2);
 	sweep(do_random, 2);
 }
+
+/* ---- a TPM that lies ---- */
+
+static uint32_t dice;
+
+/* Numbers that are the same in each run. */
+static uint32_t roll(uint32_t n)
+{
+	dice = dice * 1664525u + 1013904223u;
+	return (dice >> 8) % n;
+}
+
+/* One answer's bytes changed: a few of them, a size field to the largest or smallest, or the rest cut to zeros. */
+static TSS2_RC lie(uint32_t cc, unsigned n, uint8_t *answer, size_t *size)
+{
+	size_t from = 6 + roll((uint32_t)*size - 6);
+
+	(void)cc;
+	if (n != at)
+		return TSS2_RC_SUCCESS;
+	switch (roll(4)) {
+	case 0:
+		for (unsigned i = roll(4) + 1; i > 0; i--)
+			answer[6 + roll((uint32_t)*size - 6)] = (uint8_t)roll(256);
+		break;
+	case 1:
+		memset(answer + from, 0xff, MIN(*size - from, roll(4) + 1));
+		break;
+	case 2:
+		memset(answer + from, 0, *size - from);
+		break;
+	default:
+		answer[1] = answer[1] == 1 ? 2 : 1; /* with sessions, without */
+	}
+	return TSS2_RC_SUCCESS;
+}
+
+/* What it says may be refused or, where nothing vouches for it, believed; nobody crashes, and the truth is found again. */
+static void listen_to_lies(CK_RV (*call)(void), unsigned rounds)
+{
+	for (dice = 0; rounds > 0; rounds--) {
+		at = 1 + roll(10);
+		wrap->sent = 0;
+		wrap->receive = lie;
+		(void)!call();
+		disarm();
+		rig_reopen(&rig);
+		cr_assert_eq(rig_sync(&rig), CKR_OK);
+		rig_login(&rig);
+		cr_assert_eq(rig_sync(&rig), CKR_OK);
+	}
+}
+
+Test(faults, lies_at_login)
+{
+	listen_to_lies(do_login, 60);
+}
+
+Test(faults, lies_when_a_pin_is_set)
+{
+	listen_to_lies(do_set_pin, 40);
+}
+
+Test(faults, lies_when_a_key_is_made)
+{
+	listen_to_lies(do_generate, 40);
+}
+
+Test(faults, lies_about_itself)
+{
+	listen_to_lies(do_info, 40);
+	listen_to_lies(do_random, 20);
+}
