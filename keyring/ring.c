@@ -28,7 +28,7 @@ bool serials_have(const struct serials *s, key_serial_t key)
 
 /* Reads with a buffer that a first guess gave; the kernel says how much there really is, and that may have grown by
  * the time of the second look. */
-int ring_list(key_serial_t ring, struct serials *ret)
+static int list_once(key_serial_t ring, struct serials *ret)
 {
 	size_t cap = 256; /* more than an ordinary user's quota allows: one call lists any ring of theirs */
 
@@ -48,6 +48,20 @@ int ring_list(key_serial_t ring, struct serials *ret)
 			return errno;
 		cap = (size_t)n / sizeof *at + 16;
 	}
+}
+
+/* That a ring is gone ends sessions: it is asked again before it is believed (R13).  EACCES is what every call of a
+ * thread that doesn't possess the ring gets. */
+static bool asks_again(int err)
+{
+	return kr_gone(err) && err != EACCES;
+}
+
+int ring_list(key_serial_t ring, struct serials *ret)
+{
+	int err = list_once(ring, ret);
+
+	return asks_again(err) ? list_once(ring, ret) : err;
 }
 
 /* The kernel's search goes down into nested rings, so what it finds has to be among the ring's own links.  A key that
@@ -124,6 +138,8 @@ int key_length(key_serial_t key, size_t *ret)
 {
 	long n = kr_sys->read(key, NULL, 0);
 
+	if (n < 0 && asks_again(errno))
+		n = kr_sys->read(key, NULL, 0);
 	if (n < 0)
 		return errno;
 	*ret = (size_t)n;
