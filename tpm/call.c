@@ -167,7 +167,8 @@ CK_RV call_end(struct call *k)
 		c->lost = true;
 	if (!k->refused && a.action == RC_POISON)
 		poison(c);
-	if (!k->refused && (c->late || c->lost || a.action == RC_POISON))
+	/* No answer, none that can be read, or one from a TPM that says so of everything. */
+	if (!k->refused && (c->late || !rc_decode(k->rc).tpm || a.action == RC_POISON))
 		outcome_unknown(k);
 	return record_failure(k, a);
 }
