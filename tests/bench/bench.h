@@ -7,7 +7,7 @@
 
 #include "cryptoki.h"
 
-/* One contender: prepares itself, does n operations (µs for all of them), and clears away. */
+/* One contender: prepares itself, does n operations, and clears away. */
 struct contender {
 	const char *name;
 	bool (*begin)(void *ctx);
@@ -16,12 +16,18 @@ struct contender {
 	void *ctx;
 };
 
-#define BENCH_TURNS 9
+#define BENCH_TURNS 15
 
-/* Lets every contender have its turn, BENCH_TURNS times over, with n operations a turn; prints a row with the median
+/* How the contenders share the ground: all stay prepared from the first turn to the last, or each prepares itself for
+ * its turn only and clears away after it (a bare TPM serves one connection at a time). */
+enum bench_ground { BENCH_TOGETHER, BENCH_ALONE };
+
+/* Lets every contender have its turn, BENCH_TURNS times over, with n operations a turn, the first one last the next
+ * time; prints a row with the median
  * time of each and its speed relative to the first, and compares with the least relative speeds wanted (0: none).
  * False if one failed or fell short. */
-bool bench_by_turns(const char *what, const struct contender *c, size_t count, unsigned n, const double *wanted);
+bool bench_by_turns(const char *what, const struct contender *c, size_t count, enum bench_ground ground, unsigned n,
+		    const double *wanted);
 
 /* The module, from the path in SIGNET_MODULE. */
 extern CK_FUNCTION_LIST *p11;

@@ -28,37 +28,51 @@ static double median(double *v, size_t n)
 	return v[n / 2];
 }
 
-/* One turn: µs per operation, or a negative number.  The first operations warm up and aren't counted. */
-static double take_turn(const struct contender *c, unsigned n)
+/* µs per operation, or a negative number.  The first operations warm up and aren't counted. */
+static double measure(const struct contender *c, unsigned n)
 {
-	double start, took = -1;
+	double start;
 
+	if (!c->operate(c->ctx, n / 10 + 1))
+		return -1;
+	start = now_us();
+	return c->operate(c->ctx, n) ? (now_us() - start) / n : -1;
+}
+
+static double take_turn(const struct contender *c, enum bench_ground ground, unsigned n)
+{
+	double took;
+
+	if (ground == BENCH_TOGETHER)
+		return measure(c, n);
 	if (!c->begin(c->ctx))
 		return -1;
-	if (c->operate(c->ctx, n / 10 + 1)) {
-		start = now_us();
-		took = c->operate(c->ctx, n) ? (now_us() - start) / n : -1;
-	}
+	took = measure(c, n);
 	c->end(c->ctx);
 	return took;
 }
 
-bool bench_by_turns(const char *what, const struct contender *c, size_t count, unsigned n, const double *wanted)
+static bool begin_all(const struct contender *c, size_t count, enum bench_ground ground)
 {
-	double us[MAX_CONTENDERS][BENCH_TURNS], mid[MAX_CONTENDERS];
+	for (size_t i = 0; ground == BENCH_TOGETHER && i < count; i++)
+		if (!c[i].begin(c[i].ctx))
+			return false;
+	return true;
+}
+
+static void end_all(const struct contender *c, size_t count, enum bench_ground ground)
+{
+	for (size_t i = 0; ground == BENCH_TOGETHER && i < count; i++)
+		c[i].end(c[i].ctx);
+}
+
+/* The row; false if a contender is slower than wanted. */
+static bool report(const char *what, const struct contender *c, size_t count, const double *mid, const double *wanted)
+{
 	bool ok = true;
 
-	for (size_t turn = 0; turn < BENCH_TURNS; turn++)
-		for (size_t i = 0; i < count; i++) {
-			us[i][turn] = take_turn(&c[i], n);
-			if (us[i][turn] < 0) {
-				printf("%-22s %s failed\n", what, c[i].name);
-				return false;
-			}
-		}
 	printf("%-22s", what);
 	for (size_t i = 0; i < count; i++) {
-		mid[i] = median(us[i], BENCH_TURNS);
 		printf("  %s %.1f us", c[i].name, mid[i]);
 		if (i > 0)
 			printf(" (%.3f)", mid[0] / mid[i]);
@@ -70,4 +84,27 @@ bool bench_by_turns(const char *what, const struct contender *c, size_t count, u
 	printf("\n");
 	fflush(stdout);
 	return ok;
+}
+
+bool bench_by_turns(const char *what, const struct contender *c, size_t count, enum bench_ground ground, unsigned n,
+		    const double *wanted)
+{
+	double us[MAX_CONTENDERS][BENCH_TURNS], mid[MAX_CONTENDERS];
+	bool ok = begin_all(c, count, ground);
+
+	for (size_t turn = 0; ok && turn < BENCH_TURNS; turn++)
+		for (size_t k = 0; ok && k < count; k++) {
+			size_t i = (k + turn) % count;
+
+			us[i][turn] = take_turn(&c[i], ground, n);
+			ok = us[i][turn] >= 0;
+		}
+	end_all(c, count, ground);
+	if (!ok) {
+		printf("%-22s failed\n", what);
+		return false;
+	}
+	for (size_t i = 0; i < count; i++)
+		mid[i] = median(us[i], BENCH_TURNS);
+	return report(what, c, count, mid, wanted);
 }
