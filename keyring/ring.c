@@ -219,7 +219,9 @@ int stage_key(key_serial_t home, const char *type, const char *description, stru
 
 void stage_done(struct stage *s)
 {
-	if (s->key > 0 && kr_errno(kr_sys->unlink(s->key, s->home)) != 0 && s->home == KEY_SPEC_THREAD_KEYRING)
+	bool left = s->key > 0 && kr_sys->unlink(s->key, s->home) < 0 && kr_sys->unlink(s->key, s->home) < 0;
+
+	if (left && s->home == KEY_SPEC_THREAD_KEYRING)
 		littered = true;
 	s->key = 0;
 }
