@@ -39,6 +39,8 @@ static inline bool fault_hits(struct fault *f, const char *what)
 /* What the module of the fault tests has in one place (inject.c). */
 struct faults {
 	struct fault memory, files, keys;
+	bool timeless;    /* who sleeps wakes at once, and the monotonic clock has gone on */
+	int64_t ahead_ns; /* how far */
 };
 
 #endif

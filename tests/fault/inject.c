@@ -1,8 +1,11 @@
 /* In the module of the fault tests, beside the product's own libraries: tables of system calls that fail on order, and
- * an allocator that does (the linker's --wrap). */
+ * an allocator that does (the linker's --wrap).  What only costs time is cheap here: sleeping, scrypt, fsync. */
 #include <errno.h>
+#include <time.h>
 
+#include "crypto.h"
 #include "fault.h"
+#include "secret.h"
 #include "store.h"
 #include "sys.h"
 
@@ -29,6 +32,8 @@ void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
 char *__wrap_strdup(const char *s);
+void *__real_secret_alloc(size_t size);
+void *__wrap_secret_alloc(size_t size);
 
 void *__wrap_malloc(size_t n)
 {
@@ -50,6 +55,51 @@ char *__wrap_strdup(const char *s)
 	return fails(&faults.memory, "strdup") ? NULL : __real_strdup(s);
 }
 
+void *__wrap_secret_alloc(size_t size)
+{
+	return fails(&faults.memory, "secret_alloc") ? NULL : __real_secret_alloc(size);
+}
+
+/* ---- time ---- */
+
+int __real_nanosleep(const struct timespec *t, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *t, struct timespec *left);
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+CK_RV __real_scrypt_256(struct bytes pin, struct bytes salt, uint64_t n, uint32_t r, uint32_t p,
+			struct key256 *ret) MUST_CHECK;
+CK_RV __wrap_scrypt_256(struct bytes pin, struct bytes salt, uint64_t n, uint32_t r, uint32_t p,
+			struct key256 *ret) MUST_CHECK;
+
+int __wrap_nanosleep(const struct timespec *t, struct timespec *left)
+{
+	if (!faults.timeless)
+		return __real_nanosleep(t, left);
+	faults.ahead_ns += t->tv_sec * 1000000000 + t->tv_nsec;
+	return 0;
+}
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	int failed = __real_clock_gettime(clock, ret);
+
+	if (failed || clock != CLOCK_MONOTONIC)
+		return failed;
+	ret->tv_sec += faults.ahead_ns / 1000000000;
+	ret->tv_nsec += faults.ahead_ns % 1000000000;
+	if (ret->tv_nsec >= 1000000000) {
+		ret->tv_sec++;
+		ret->tv_nsec -= 1000000000;
+	}
+	return 0;
+}
+
+/* The same function at the lowest cost. */
+CK_RV __wrap_scrypt_256(struct bytes pin, struct bytes salt, uint64_t n, uint32_t r, uint32_t p, struct key256 *ret)
+{
+	return __real_scrypt_256(pin, salt, MIN(n, (uint64_t)16), r, p, ret);
+}
+
 /* ---- files ---- */
 
 static struct store_sys files;
@@ -60,7 +110,6 @@ static struct store_sys files;
 	X(int, open, -1, (int dir, const char *name, int flags, mode_t mode), (dir, name, flags, mode))                \
 	X(ssize_t, read, -1, (int fd, void *buf, size_t n), (fd, buf, n))                                              \
 	X(ssize_t, write, -1, (int fd, const void *buf, size_t n), (fd, buf, n))                                       \
-	X(int, fsync, -1, (int fd), (fd))                                                                              \
 	X(int, fchmod, -1, (int fd, mode_t mode), (fd, mode))                                                          \
 	X(int, fstat, -1, (int fd, struct stat *ret), (fd, ret))                                                       \
 	X(int, fstatat, -1, (int dir, const char *name, struct stat *ret, int flags), (dir, name, ret, flags))         \
@@ -77,6 +126,11 @@ static struct store_sys files;
 		return fails(&faults.files, #name) ? failed : files.name arguments;                                    \
 	}
 FILE_CALLS(FILE_CALL)
+
+static int file_fsync(int fd UNUSED)
+{
+	return fails(&faults.files, "fsync") ? -1 : 0;
+}
 
 /* ---- keys ---- */
 
@@ -120,6 +174,7 @@ struct faults *signet_test_faults(void)
 	if (!keys) {
 		files = store_sys;
 		FILE_CALLS(FILE_INSTALL)
+		store_sys.fsync = file_fsync;
 		keys = kr_sys;
 		faulty_keys = *keys;
 		KEY_CALLS(KEY_INSTALL)
