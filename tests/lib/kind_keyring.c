@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <keyutils.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,12 +31,16 @@ static unsigned keys_of_uid(void)
 static void own_uid(void)
 {
 	uid_t uid = 200000 + (uid_t)getpid();
+	int signal = 0;
 
 	if (geteuid() != 0)
 		return;
+	prctl(PR_GET_PDEATHSIG, &signal);
 	cr_assert(chown(h.dir, uid, uid) == 0);
 	cr_assert(setresgid(uid, uid, uid) == 0);
 	cr_assert(setresuid(uid, uid, uid) == 0);
+	/* Another uid loses it, and the test would outlive the runner that is killed. */
+	prctl(PR_SET_PDEATHSIG, signal);
 }
 
 static void setup(void)
