@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
@@ -96,11 +97,55 @@ static bool launch(struct swtpm *t)
 
 #define TRIES 50
 
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st, (void)flag, (void)ftw;
+	return remove(path);
+}
+
+static void remove_dir(const char *dir)
+{
+	nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Waits for the end of the test, and removes what a crash left.  Its TPM is being killed meanwhile, and may still
+ * write: hence more than one look. */
+static void janitor_wait(const char *dir, int fd)
+{
+	char byte;
+
+	setsid();
+	for (int other = 0; other < 1024; other++)
+		if (other != fd)
+			close(other);
+	while (read(fd, &byte, 1) < 0 && errno == EINTR)
+		;
+	for (int i = 0; i < 50 && access(dir, F_OK) == 0; i++) {
+		remove_dir(dir);
+		usleep(20000);
+	}
+	_exit(0);
+}
+
+static void janitor_start(struct swtpm *t)
+{
+	int end[2];
+
+	cr_assert_eq(pipe2(end, O_CLOEXEC), 0); /* swtpm must not hold it open */
+	t->janitor_pid = fork();
+	cr_assert(t->janitor_pid >= 0);
+	if (t->janitor_pid == 0)
+		janitor_wait(t->dir, end[0]);
+	close(end[0]);
+	t->janitor = end[1];
+}
+
 void swtpm_start(struct swtpm *t)
 {
 	t->pid = 0;
 	snprintf(t->dir, sizeof t->dir, "/tmp/signet-swtpm-XXXXXX");
 	cr_assert_not_null(mkdtemp(t->dir));
+	janitor_start(t);
 	for (int i = 0; i < TRIES && t->pid == 0; i++) {
 		t->port = free_ports();
 		(void)launch(t);
@@ -155,16 +200,15 @@ struct wrap *wrap_hooks(void)
 	return dlsym(so, "wrap");
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st, (void)flag, (void)ftw;
-	return remove(path);
-}
-
 void swtpm_stop(struct swtpm *t)
 {
 	swtpm_kill(t);
-	nftw(t->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_dir(t->dir);
+	if (t->janitor_pid <= 0)
+		return;
+	close(t->janitor);
+	waitpid(t->janitor_pid, NULL, 0);
+	t->janitor_pid = 0;
 }
 
 /* ---- what is in it ---- */

@@ -13,6 +13,8 @@ struct swtpm {
 	char dir[64];      /* its state, and whatever else the test wants to keep */
 	char tcti[128];
 	char wrapped[384]; /* the same through tcti_wrap.c */
+	int janitor;       /* closing it tells the janitor that the test is over */
+	pid_t janitor_pid;
 };
 
 /* Starts one with empty state; the test fails if that can't be done.  It ends with the test in any case. */
