@@ -210,7 +210,7 @@ static bool right_there(const struct swept *s, const struct fault *f, CK_RV rv)
 	static const char *const lock[] = {"socket", "bind", "listen"};
 
 	if (rv == CKR_TOKEN_NOT_PRESENT)
-		return s->no_session && is_kind(&kind_keyring);
+		return s->no_session && (f->code == EKEYREVOKED || f->code == EACCES);
 	for (size_t i = 0; i < ARRAY_LEN(lock); i++)
 		if (strcmp(f->last, lock[i]) == 0)
 			return rv == (f->code == ENOMEM ? CKR_HOST_MEMORY : CKR_FUNCTION_FAILED);
