@@ -148,7 +148,7 @@ Test(objects, T081_unknown_attribute)
 
 Test(objects, T082_illegal_values)
 {
-	uint8_t two[2] = {1, 0};
+	uint8_t two[sizeof(CK_ULONG)] = {1, 0};
 	CK_OBJECT_HANDLE o;
 	CK_ATTRIBUTE bad[] = {
 		{CKA_TOKEN, two, 2}, {CKA_TOKEN, two, 0}, {CKA_TOKEN, NULL, 0}, {CKA_TOKEN, two, ~0ul},
