@@ -1,3 +1,4 @@
+/* The sockets behind the swtpm and mssim TCTIs: reached, found and waited for with a deadline, which those lack. */
 #include "stream.h"
 
 #include <arpa/inet.h>
