@@ -145,20 +145,36 @@ static CK_RV sign_raw(struct token_op *op, struct bytes in, struct outbuf *out)
 	return outbuf_put(out, BYTES(signature, rsa_bytes(op)));
 }
 
+/* The digest that TPM2_Sign pads as CKM_RSA_PKCS would: given as such, or inside a DigestInfo of the caller's making,
+ * as ssh and many others send it.  False: another hash's, or none. */
+static bool find_digest(const struct scheme *scheme, struct bytes in, struct bytes *ret)
+{
+	const struct hash *sha256 = &crypto_hashes[HASH_SHA256];
+	struct bytes info = sha256->digest_info;
+
+	if (!scheme->hash && in.len == info.len + sha256->size && bytes_equal(BYTES(in.ptr, info.len), info))
+		in = BYTES(in.ptr + info.len, sha256->size);
+	else if (scheme->hash != sha256)
+		return false;
+	*ret = in;
+	return true;
+}
+
 static CK_RV sign_rsassa(struct token_op *op, struct bytes in, struct outbuf *out)
 {
-	const struct hash *hash = op->scheme.hash;
+	const struct hash *hash = &crypto_hashes[HASH_SHA256];
+	struct bytes digest;
 	struct command cmd CLEANUP(command_wipe) = {.op = op, .send = send_sign};
 	const TPM2B_PUBLIC_KEY_RSA *sig = &cmd.signature.signature.rsassa.sig;
 
 	/* The TPM pads for digests of the hash that its keys are named with; every other one is padded here, which
 	 * asks nothing of the TPM's hash functions. */
-	if (!hash || hash->tpm_alg != TPM2_ALG_SHA256)
+	if (!find_digest(&op->scheme, in, &digest))
 		return sign_raw(op, in, out);
-	if (in.len != hash->size)
+	if (digest.len != hash->size)
 		return CKR_DATA_LEN_RANGE;
-	cmd.digest.size = (uint16_t)in.len;
-	memcpy(cmd.digest.buffer, in.ptr, in.len);
+	cmd.digest.size = (uint16_t)digest.len;
+	memcpy(cmd.digest.buffer, digest.ptr, digest.len);
 	cmd.scheme.scheme = TPM2_ALG_RSASSA;
 	cmd.scheme.details.rsassa.hashAlg = hash->tpm_alg;
 	TRY(command_run(&cmd));
