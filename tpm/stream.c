@@ -121,7 +121,7 @@ void stream_expect(struct stream *s)
 
 static bool has_peer_port(int fd, uint16_t port)
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = {0};
 	socklen_t n = sizeof a;
 
 	if (fd < 0 || getpeername(fd, (struct sockaddr *)&a, &n) < 0)
