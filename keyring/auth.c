@@ -106,7 +106,7 @@ CK_RV kr_login(struct token *tok, enum token_user who, struct bytes pin)
 	return state_login(kr_of(tok), &secret, who);
 }
 
-CK_RV kr_reauth(struct token *tok, struct bytes pin)
+CK_RV kr_reauth(struct token *tok, struct token_op *op UNUSED, struct bytes pin)
 {
 	struct key256 secret CLEANUP(key256_wipe) = {0};
 

@@ -10,7 +10,7 @@ CK_RV kr_init_token(struct token *tok, struct bytes so_pin, const uint8_t label[
 CK_RV kr_init_pin(struct token *tok, struct bytes pin) MUST_CHECK;
 CK_RV kr_set_pin(struct token *tok, enum token_user who, struct bytes old, struct bytes pin) MUST_CHECK;
 CK_RV kr_login(struct token *tok, enum token_user who, struct bytes pin) MUST_CHECK;
-CK_RV kr_reauth(struct token *tok, struct bytes pin) MUST_CHECK;
+CK_RV kr_reauth(struct token *tok, struct token_op *op, struct bytes pin) MUST_CHECK;
 void kr_logout(struct token *tok);
 
 /* The PIN flags of CK_TOKEN_INFO. */

@@ -76,16 +76,9 @@ static CK_RV make_copied(const struct make_req *req, struct attrs *a[2])
 	return attrs_merge(a[0], req->tmpl);
 }
 
-static CK_RV make_nothing(const struct make_req *req, struct attrs *a[2])
-{
-	(void)req;
-	(void)a;
-	return CKR_MECHANISM_INVALID;
-}
-
 static CK_RV (*const makers[])(const struct make_req *req, struct attrs *a[2]) = {
-	[MAKE_CREATE] = make_created, [MAKE_GENERATE] = make_generated, [MAKE_UNWRAP] = make_nothing,
-	[MAKE_DERIVE] = make_nothing, [MAKE_COPY] = make_copied,
+	[MAKE_CREATE] = make_created, [MAKE_GENERATE] = make_generated, [MAKE_UNWRAP] = make_created,
+	[MAKE_DERIVE] = make_created, [MAKE_COPY] = make_copied,
 };
 
 /* Where the key is used.  Kernel-resident keys will say "kernel". */

@@ -1,6 +1,6 @@
 /* Login. */
 #include "login.h"
-#include "operation.h"
+#include "op_state.h"
 
 /* The kinds of operations that use a private key, in the order in which a context-specific login looks for the one
  * that waits for it. */
@@ -25,7 +25,7 @@ static CK_RV login_context(struct session *s, struct bytes pin)
 
 	if (!op)
 		return CKR_OPERATION_NOT_INITIALIZED;
-	rv = s->slot->token->ops->reauth(s->slot->token, pin);
+	rv = s->slot->token->ops->reauth(s->slot->token, op->token, pin);
 	if (rv == CKR_OK)
 		operation_authenticated(op);
 	/* "Repeated failure … the token may lock, and the user is logged out" (PKCS#11 3.2, 4.10). */

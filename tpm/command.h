@@ -38,6 +38,18 @@ CK_RV tpm2_create(struct conn *c, const struct entity *parent, struct session *s
 /* ret: handle and name; the authValue is left empty. */
 CK_RV tpm2_load(struct conn *c, const struct entity *parent, struct session *s, const TPM2B_PUBLIC *public,
 		const TPM2B_PRIVATE *private, struct entity *ret) MUST_CHECK;
+/* A key from outside (13.3 TPM2_Import): a duplicate that duplicate_make() has wrapped for `parent`. */
+struct import_req {
+	const TPM2B_PUBLIC *public;
+	const TPM2B_PRIVATE *duplicate;
+	const TPM2B_ENCRYPTED_SECRET *seed;
+};
+CK_RV tpm2_import(struct conn *c, const struct entity *parent, struct session *s, const struct import_req *req,
+		  TPM2B_PRIVATE *ret) MUST_CHECK;
+/* The same key with another authValue (12.8 TPM2_ObjectChangeAuth), which travels encrypted if the session decrypts;
+ * the loaded one stays as it is. */
+CK_RV tpm2_object_change_auth(struct conn *c, const struct entity *object, const struct entity *parent,
+			      struct session *s, const TPM2B_AUTH *auth, TPM2B_PRIVATE *ret) MUST_CHECK;
 /* Flushes an object or a session; a handle that is gone already is fine. */
 CK_RV tpm2_flush(struct conn *c, TPM2_HANDLE handle) MUST_CHECK;
 CK_RV tpm2_context_save(struct conn *c, TPM2_HANDLE handle, TPMS_CONTEXT *ret) MUST_CHECK;
@@ -64,6 +76,31 @@ CK_RV tpm2_sign(struct conn *c, const struct entity *key, struct session *s, con
 /* The private operation; scheme TPM2_ALG_NULL: raw. */
 CK_RV tpm2_rsa_decrypt(struct conn *c, const struct entity *key, struct session *s, const TPM2B_PUBLIC_KEY_RSA *in,
 		       const TPMT_RSA_DECRYPT *scheme, TPM2B_PUBLIC_KEY_RSA *ret) MUST_CHECK;
+
+/* The shared point of `key` and `in` (Part 3, 14.5 TPM2_ECDH_ZGen). */
+CK_RV tpm2_ecdh_zgen(struct conn *c, const struct entity *key, struct session *s, const TPM2B_ECC_POINT *in,
+		     TPM2B_ECC_POINT *ret) MUST_CHECK;
+/* A symmetric cipher in the TPM (15.3 TPM2_EncryptDecrypt2): at most TPM2_PT_INPUT_BUFFER bytes; *iv becomes the next
+ * one. */
+struct cipher_req {
+	bool decrypt;
+	TPM2_ALG_ID mode;            /* TPM2_ALG_CBC … */
+	TPM2B_IV *iv;                /* in and out; empty for ECB */
+	const TPM2B_MAX_BUFFER *in;
+};
+CK_RV tpm2_encrypt_decrypt(struct conn *c, const struct entity *key, struct session *s, const struct cipher_req *req,
+			   TPM2B_MAX_BUFFER *ret) MUST_CHECK;
+/* 15.5 TPM2_HMAC: at most TPM2_PT_INPUT_BUFFER bytes at once. */
+CK_RV tpm2_hmac(struct conn *c, const struct entity *key, struct session *s, const TPM2B_MAX_BUFFER *in,
+		TPM2_ALG_ID hash, TPM2B_DIGEST *ret) MUST_CHECK;
+/* Longer ones by a sequence object (17.2 TPM2_HMAC_Start, 17.4 _SequenceUpdate, 17.5 _SequenceComplete), which has an
+ * empty authValue of its own and is counted among the scratch objects: whoever goes on later saves its context. */
+CK_RV tpm2_hmac_start(struct conn *c, const struct entity *key, struct session *s, TPM2_ALG_ID hash,
+		      struct entity *ret) MUST_CHECK;
+CK_RV tpm2_sequence_update(struct conn *c, const struct entity *sequence, struct session *s,
+			   const TPM2B_MAX_BUFFER *in) MUST_CHECK;
+CK_RV tpm2_sequence_complete(struct conn *c, const struct entity *sequence, struct session *s,
+			     const TPM2B_MAX_BUFFER *in, TPM2B_DIGEST *ret) MUST_CHECK;
 
 /* ---- random numbers; s may be NULL (no session), or one that encrypts (decrypts) ---- */
 /* Fewer bytes than asked for are a normal answer: *ret_n from 1 to n. */

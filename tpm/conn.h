@@ -90,6 +90,8 @@ CK_RV conn_properties(struct conn *c, const struct conn_properties **ret) MUST_C
 CK_RV conn_refresh(struct conn *c, const struct conn_properties **ret) MUST_CHECK;
 /* Whether TPM2_ALG_… is implemented. */
 CK_RV conn_has_alg(struct conn *c, TPM2_ALG_ID alg, bool *ret) MUST_CHECK;
+/* Whether TPM2_CC_… is. */
+CK_RV conn_has_command(struct conn *c, TPM2_CC command, bool *ret) MUST_CHECK;
 CK_RV conn_has_curve(struct conn *c, TPM2_ECC_CURVE curve, bool *ret) MUST_CHECK;
 /* Which of 1024, 2048, 3072, 4096 bits keys may have, ascending; a TestParms for each, once. */
 CK_RV conn_rsa_sizes(struct conn *c, const uint16_t **ret, size_t *ret_n) MUST_CHECK;

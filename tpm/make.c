@@ -80,16 +80,11 @@ static CK_RV make_copy(struct tpm_token *t UNUSED, const struct make_req *req, s
 	return buffer_status(&d->blob[0]);
 }
 
-static CK_RV make_nothing(struct tpm_token *t UNUSED, const struct make_req *req UNUSED, struct draft *d UNUSED)
-{
-	return CKR_MECHANISM_INVALID;
-}
-
 static CK_RV (*const kinds[])(struct tpm_token *t, const struct make_req *req, struct draft *d) = {
 	[MAKE_CREATE] = make_create,
 	[MAKE_GENERATE] = make_generate,
-	[MAKE_UNWRAP] = make_nothing,
-	[MAKE_DERIVE] = make_nothing,
+	[MAKE_UNWRAP] = make_create,
+	[MAKE_DERIVE] = make_create,
 	[MAKE_COPY] = make_copy,
 };
 

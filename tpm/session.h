@@ -66,6 +66,15 @@ TSS2_RC session_authorize(struct conn *c, const struct entity *const *names, siz
  * answer must not be used. */
 TSS2_RC session_accept(struct conn *c, const struct entity *auth, struct session *s) MUST_CHECK;
 
+/* ---- keys from outside ---- */
+
+/* The outer wrapping of a duplicate (Part 1, 23.3.2.3): `sensitive` encrypted and authenticated under a seed that only
+ * the holder of `parent` can open, for an object whose name `public` gives.  No inner wrapping: nobody but the TPM can
+ * read it either way. */
+CK_RV duplicate_make(struct conn *c, const TPM2B_PUBLIC *parent, const TPM2B_PUBLIC *public,
+		     const TPMT_SENSITIVE *sensitive, TPM2B_PRIVATE *ret_duplicate,
+		     TPM2B_ENCRYPTED_SECRET *ret_seed) MUST_CHECK;
+
 /* ---- arithmetic, for vectors ---- */
 
 struct session_math;

@@ -251,7 +251,7 @@ static CK_RV reauth(struct tpm_token *t, struct bytes pin)
 	return pin_prove(t->conn, t->parent, &t->rec.user, pin);
 }
 
-static CK_RV tpm_reauth(struct token *tok, struct bytes pin)
+static CK_RV tpm_reauth(struct token *tok, struct token_op *op UNUSED, struct bytes pin)
 {
 	struct tpm_token *t = tpm_token_of(tok);
 

@@ -12,6 +12,12 @@
 #include <p11-kit/pkcs11.h>
 
 /* Constants of 2.40 to 3.2 that Debian 12's header lacks. */
+#ifndef CKM_AES_KEY_WRAP
+#define CKM_AES_KEY_WRAP 0x00002109UL
+#endif
+#ifndef CKM_AES_KEY_WRAP_KWP
+#define CKM_AES_KEY_WRAP_KWP 0x0000210bUL
+#endif
 #ifndef CKF_ERROR_STATE
 #define CKF_ERROR_STATE 0x01000000UL
 #endif

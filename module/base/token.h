@@ -19,7 +19,7 @@
 #include "conf.h"
 #include "crypto.h"
 
-#define TOKEN_OPS_ABI 1u
+#define TOKEN_OPS_ABI 2u
 
 struct token_ops;
 struct token_op; /* a running operation; defined by the backend */
@@ -43,8 +43,9 @@ struct token_info {
 
 /* What the token can do with a *base* mechanism: a mechanism without a digest in its name (CKM_RSA_PKCS, CKM_ECDSA,
  * CKM_SHA256_HMAC, CKM_AES_CBC_PAD, CKM_EC_KEY_PAIR_GEN …).  flags: CKF_SIGN, DECRYPT, ENCRYPT, VERIFY (secret keys;
- * of public keys the front does both), GENERATE, GENERATE_KEY_PAIR, and CKF_HW if outside this process.  Sizes in the
- * units of CK_MECHANISM_INFO.  The front adds digests, the mechanisms that hash first, and public-key work. */
+ * of public keys the front does both), DERIVE, GENERATE, GENERATE_KEY_PAIR, and CKF_HW if outside this process.  Sizes
+ * in the units of CK_MECHANISM_INFO.  The front adds digests, the mechanisms that hash first, public-key work, and
+ * wrapping and unwrapping, which are encryption and decryption to a backend. */
 struct token_mech {
 	CK_MECHANISM_TYPE type;
 	CK_ULONG min, max;
@@ -61,20 +62,26 @@ struct token_obj {
 	void *priv;
 };
 
-/* Where a new object comes from.  Templates arrive policy-checked, with defaults filled in, for all kinds. */
+/* Where a new object comes from.  Templates arrive policy-checked, with defaults filled in, for all kinds.
+ * CREATE, UNWRAP and DERIVE bring the key's value along (the front has decrypted or derived it with op_*), completed
+ * by soft_complete(): to a backend they are the same, but for what its log says.
+ * An application may ask for a place by CKA_SIGNET_PLACE (see the end): a backend that can't keep the key there says
+ * CKR_TEMPLATE_INCONSISTENT. */
 enum make_kind { MAKE_CREATE, MAKE_GENERATE, MAKE_UNWRAP, MAKE_DERIVE, MAKE_COPY };
 struct make_req {
 	enum make_kind kind;
-	CK_MECHANISM_TYPE mech;          /* GENERATE, UNWRAP, DERIVE */
-	const struct token_obj *base;    /* COPY, UNWRAP, DERIVE: the object it comes from */
-	struct bytes wrapped;            /* UNWRAP */
+	CK_MECHANISM_TYPE mech;          /* GENERATE */
+	const struct token_obj *base;    /* COPY: the original */
 	const struct attrs *tmpl;        /* the object; of a pair the public half */
 	const struct attrs *tmpl_priv;   /* of a pair the private half, else NULL */
 	bool persist;                    /* false: a session object, nothing is stored */
 };
 
 enum token_user { TOKEN_USER, TOKEN_SO };
-enum op_kind { OP_ENCRYPT, OP_DECRYPT, OP_SIGN, OP_VERIFY, OP_KINDS };
+/* OP_DERIVE: CKM_ECDH1_DERIVE (the cofactor form too: that of all curves here is 1).  op_finish() takes the other
+ * party's point, uncompressed (4, x, y), and gives the shared x, as long as the field.  A point that isn't on the curve:
+ * CKR_MECHANISM_PARAM_INVALID.  The key derivation function is the front's. */
+enum op_kind { OP_ENCRYPT, OP_DECRYPT, OP_SIGN, OP_VERIFY, OP_DERIVE, OP_KINDS };
 
 /* A mechanism with its parameters, checked and flattened.  Everything is borrowed for op_begin(). */
 struct scheme {
@@ -84,7 +91,7 @@ struct scheme {
 	const struct hash *mgf;    /* PSS, OAEP */
 	size_t salt_len;           /* PSS, bytes */
 	struct bytes label;        /* OAEP */
-	struct bytes iv;           /* AES modes; CTR: the counter block */
+	struct bytes iv;           /* AES modes; CTR: the counter block; KEY_WRAP, KWP: empty for the standard's */
 	struct bytes aad;          /* GCM */
 	size_t tag_len;            /* GCM tag, _HMAC_GENERAL and CMAC_GENERAL length, bytes */
 	unsigned counter_bits;     /* CTR */
@@ -133,8 +140,9 @@ struct token_ops {
 	CK_RV (*init_pin)(struct token *tok, struct bytes pin) MUST_CHECK; /* optional */
 	CK_RV (*set_pin)(struct token *tok, enum token_user who, struct bytes old, struct bytes pin) MUST_CHECK; /* optional */
 	CK_RV (*login)(struct token *tok, enum token_user who, struct bytes pin) MUST_CHECK;
-	/* CKA_ALWAYS_AUTHENTICATE: proves the user's PIN again; it counts. */
-	CK_RV (*reauth)(struct token *tok, struct bytes pin) MUST_CHECK;
+	/* CKA_ALWAYS_AUTHENTICATE: proves the user's PIN again; it counts.  `op` is the operation that waits for it: a key
+	 * that isn't the token's own may have a PIN of its own. */
+	CK_RV (*reauth)(struct token *tok, struct token_op *op, struct bytes pin) MUST_CHECK;
 	/* Wipes what login gave; cannot fail.  Operations under way are the front's to end. */
 	void (*logout)(struct token *tok);
 
@@ -159,6 +167,11 @@ struct token_ops {
 	/* Bytes that the object takes in the store (C_GetObjectSize). */
 	CK_RV (*obj_size)(struct token *tok, const struct token_obj *obj, size_t *ret) MUST_CHECK;
 
+	/* The key's own sealed form, for other programs that use the same hardware, under a new authorization value; the
+	 * stored key keeps its own.  Appends to *out.  CKR_KEY_NOT_WRAPPABLE for an object that has no such form. */
+	CK_RV (*export_key)(struct token *tok, const struct token_obj *obj, struct bytes auth,
+			    struct buffer *out) MUST_CHECK; /* optional: CKR_MECHANISM_INVALID */
+
 	/* ---- operations with a private or secret key ---- */
 
 	/* `key` outlives the operation.  *ret_max: the most bytes that op_finish() alone can give. */
@@ -180,7 +193,12 @@ struct token_ops {
 	CK_RV (*seed)(struct token *tok, struct bytes in) MUST_CHECK; /* optional: CKR_RANDOM_SEED_NOT_SUPPORTED */
 };
 
-/* The attribute that says where a private or secret key is used: an ASCII word "tpm", "kernel" or "process". */
+/* The attribute that says where a private or secret key is used: an ASCII word "tpm", "kernel" or "process".  In the
+ * template of a new key it asks for that place. */
 #define CKA_SIGNET_PLACE (CKA_VENDOR_DEFINED | 0x53470001UL)
+
+/* C_WrapKey with it gives export_key()'s form: of a TPM key a "TSS2 PRIVATE KEY" in PEM.  The wrapping key is the
+ * hardware's own, so hWrappingKey is CK_INVALID_HANDLE; the parameter is the new authorization value, or none. */
+#define CKM_SIGNET_TSS2_KEY (CKM_VENDOR_DEFINED | 0x53470001UL)
 
 #endif

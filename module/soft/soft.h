@@ -50,6 +50,20 @@ void soft_op_free(struct soft_op *op);
 extern const struct token_mech soft_mechs[];
 extern const size_t soft_mechs_count;
 
+/* ---- keys that travel (PKCS#11 3.2, 5.18) ---- */
+
+/* What C_WrapKey encrypts: a secret key's value, a private key's PrivateKeyInfo (RFC 5208, RFC 5958 version 0; EC by
+ * RFC 5915 with the public point where it is known).  Appends to *out, which the caller wipes.
+ * CKR_KEY_UNEXTRACTABLE if the attributes lack the value, CKR_KEY_NOT_WRAPPABLE for other classes. */
+CK_RV soft_export(const struct attrs *key, struct buffer *out) MUST_CHECK;
+/* The private key in a DER PrivateKeyInfo: sets its value attributes (RSA all members, EC CKA_EC_PARAMS and CKA_VALUE
+ * and CKA_EC_POINT) in `key`, which has CKA_CLASS and CKA_KEY_TYPE.  Bytes behind the structure are refused.
+ * CKR_WRAPPED_KEY_INVALID, also for a key of another type. */
+CK_RV soft_import(struct bytes info, struct attrs *key) MUST_CHECK;
+/* The X9.63 key derivation function: `n` bytes from z and the shared information.  hash NULL is CKD_NULL: the first n
+ * bytes of z.  CKR_KEY_SIZE_RANGE if that gives fewer. */
+CK_RV soft_kdf_x963(const struct hash *hash, struct bytes z, struct bytes shared, size_t n, uint8_t *out) MUST_CHECK;
+
 /* ---- padding around a raw RSA operation done elsewhere (RFC 8017) ---- */
 
 /* EM of modulus_bits for signing: CKM_RSA_PKCS (DigestInfo if scheme->hash), CKM_RSA_PKCS_PSS, CKM_RSA_X_509.

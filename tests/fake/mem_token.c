@@ -295,7 +295,7 @@ static CK_RV mem_login(struct token *tok, enum token_user who, struct bytes pin)
 	return CKR_OK;
 }
 
-static CK_RV mem_reauth(struct token *tok, struct bytes pin)
+static CK_RV mem_reauth(struct token *tok, struct token_op *op UNUSED, struct bytes pin)
 {
 	return pin_prove(mem_of(tok)->store, TOKEN_USER, pin);
 }
@@ -439,8 +439,6 @@ static CK_RV make_attrs(const struct make_req *req, struct attrs *a[2])
 		TRY(attrs_copy(req->tmpl_priv, &a[1]));
 	if (req->kind == MAKE_GENERATE)
 		return a[1] ? soft_generate(req->mech, a[0], a[1]) : soft_generate(req->mech, NULL, a[0]);
-	if (req->kind != MAKE_CREATE)
-		return CKR_MECHANISM_INVALID;
 	return is_key(a[0]) ? soft_complete(a[0]) : CKR_OK;
 }
 

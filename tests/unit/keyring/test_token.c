@@ -76,7 +76,7 @@ Test(token, set_pin)
 	cr_assert(keyring_token_ops.set_pin(f.tok, TOKEN_USER, STR("1234"), STR("abcd")) == CKR_OK);
 	cr_assert(login(&f, TOKEN_USER, "1234") == CKR_PIN_INCORRECT);
 	cr_assert(login(&f, TOKEN_USER, "abcd") == CKR_OK);
-	cr_assert(keyring_token_ops.reauth(f.tok, STR("abcd")) == CKR_OK);
+	cr_assert(keyring_token_ops.reauth(f.tok, NULL, STR("abcd")) == CKR_OK);
 	front_close(&f);
 }
 

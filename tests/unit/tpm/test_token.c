@@ -153,7 +153,7 @@ Test(token, wrong_pins_until_locked_and_back)
 	for (int i = 0; i < 9; i++)
 		wrong_pin(CKR_PIN_INCORRECT);
 	cr_assert_eq(flags() & all, CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY);
-	cr_assert_eq(tpm_token_ops.reauth(rig.tok, BYTES("wrong", 5)), CKR_PIN_INCORRECT);
+	cr_assert_eq(tpm_token_ops.reauth(rig.tok, NULL, BYTES("wrong", 5)), CKR_PIN_INCORRECT);
 	cr_assert_eq(flags() & all, CKF_USER_PIN_LOCKED);
 	cr_assert_eq(tpm_token_ops.login(rig.tok, TOKEN_USER, PIN_USER), CKR_PIN_LOCKED);
 	cr_assert_eq(tpm_token_ops.login(rig.tok, TOKEN_SO, PIN_SO), CKR_OK);
@@ -174,8 +174,8 @@ Test(token, set_pin)
 	cr_assert_eq(tpm_token_ops.set_pin(rig.tok, TOKEN_USER, PIN_USER, fresh), CKR_OK);
 	cr_assert_eq(tpm_token_ops.login(rig.tok, TOKEN_USER, PIN_USER), CKR_PIN_INCORRECT);
 	cr_assert_eq(tpm_token_ops.login(rig.tok, TOKEN_USER, fresh), CKR_OK);
-	cr_assert_eq(tpm_token_ops.reauth(rig.tok, fresh), CKR_OK);
-	cr_assert_eq(tpm_token_ops.reauth(rig.tok, PIN_USER), CKR_PIN_INCORRECT);
+	cr_assert_eq(tpm_token_ops.reauth(rig.tok, NULL, fresh), CKR_OK);
+	cr_assert_eq(tpm_token_ops.reauth(rig.tok, NULL, PIN_USER), CKR_PIN_INCORRECT);
 	cr_assert_eq(tpm_token_ops.set_pin(rig.tok, TOKEN_SO, PIN_SO, fresh), CKR_OK);
 	tpm_token_ops.logout(rig.tok);
 	cr_assert_eq(tpm_token_ops.login(rig.tok, TOKEN_SO, fresh), CKR_OK);

@@ -142,7 +142,7 @@ static CK_RV do_login(void)
 
 static CK_RV do_reauth(void)
 {
-	return tpm_token_ops.reauth(rig.tok, PIN_USER);
+	return tpm_token_ops.reauth(rig.tok, NULL, PIN_USER);
 }
 
 static CK_RV do_set_pin(void)

@@ -328,7 +328,7 @@ Test(objects, another_process_changes_the_pin)
 	as_other();
 	sync_ok();
 	make_pair("still logged in", true);
-	cr_assert_eq(tpm_token_ops.reauth(rig.tok, BYTES("fresh", 5)), CKR_OK);
+	cr_assert_eq(tpm_token_ops.reauth(rig.tok, NULL, BYTES("fresh", 5)), CKR_OK);
 	tpm_token_ops.free(other);
 }
 
