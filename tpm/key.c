@@ -94,6 +94,16 @@ CK_RV tpm_ready_new(struct bytes blob, const uint8_t id[16], struct tpm_ready **
 	return CKR_OK;
 }
 
+static CK_RV set_auth(const struct keyset *keys, const uint8_t auth_id[16], TPM2B_AUTH *ret)
+{
+	struct key256 auth CLEANUP(key256_wipe);
+
+	TRY(tpm_key_auth(keys, auth_id, &auth));
+	ret->size = sizeof auth.b;
+	memcpy(ret->buffer, auth.b, sizeof auth.b);
+	return CKR_OK;
+}
+
 CK_RV tpm_ready_derive(struct tpm_ready *r, const struct keyset *keys)
 {
 	struct tpm_ready_secrets *s CLEANUP(secret_cleanup) = NULL;
@@ -103,7 +113,8 @@ CK_RV tpm_ready_derive(struct tpm_ready *r, const struct keyset *keys)
 	s = secret_alloc(sizeof *s);
 	if (!s)
 		return CKR_HOST_MEMORY;
-	TRY(tpm_key_auth(keys, r->key.auth_id, &s->auth));
+	if (r->auth == AUTH_DERIVED)
+		TRY(set_auth(keys, r->key.auth_id, &s->auth));
 	s->padding = keys->padding;
 	r->secrets = TAKE(s);
 	return CKR_OK;
@@ -119,6 +130,7 @@ void tpm_ready_unref(struct tpm_ready *r)
 {
 	if (!r || atomic_fetch_sub(&r->refs, 1) != 1)
 		return;
+	parent_unref(r->parent);
 	secret_free(r->secrets);
 	free(r);
 }
@@ -309,15 +321,9 @@ static CK_RV create_body(struct conn *c, void *arg)
 
 static CK_RV choose_auth(struct generation *g)
 {
-	struct key256 auth CLEANUP(key256_wipe);
-	TPM2B_AUTH *to = &g->sensitive.sensitive.userAuth;
-
 	g->key.secret = g->req->keys->kind;
 	TRY(random_bytes(g->key.auth_id, sizeof g->key.auth_id));
-	TRY(tpm_key_auth(g->req->keys, g->key.auth_id, &auth));
-	to->size = sizeof auth.b;
-	memcpy(to->buffer, auth.b, sizeof auth.b);
-	return CKR_OK;
+	return set_auth(g->req->keys, g->key.auth_id, &g->sensitive.sensitive.userAuth);
 }
 
 CK_RV tpm_key_generate(struct conn *c, const struct generate_req *req, struct buffer *ret_blob)

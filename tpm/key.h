@@ -37,13 +37,21 @@ CK_RV tpm_key_parse(struct bytes in, const uint8_t id[16], struct tpm_key *ret) 
 /* The authValue. */
 CK_RV tpm_key_auth(const struct keyset *keys, const uint8_t auth_id[16], struct key256 *ret) MUST_CHECK;
 
+/* Where a key's authValue comes from: the token's secret (keys of our own), nowhere (it is empty), or whoever is asked
+ * for it before each operation (tpm_op_authorize()). */
+enum key_auth { AUTH_DERIVED, AUTH_EMPTY, AUTH_GIVEN };
+
 /* A key ready for use: its stored form taken apart, its authValue derived.  Counted, since the object keeps it for the
- * next operation and operations outlive the slot's lock. */
+ * next operation and operations outlive the slot's lock.  Immutable once it has its secrets. */
 struct tpm_ready {
 	atomic_uint refs;
-	struct tpm_key key;
+	struct tpm_key key;           /* of a persistent key: secret, blob.id and blob.public */
+	TPM2_HANDLE persistent;       /* where the key is in the TPM; 0: key.blob is loaded */
+	struct parent *parent;        /* a reference: what the blob hangs below; NULL: the token's storage key */
+	enum key_auth auth;
 	struct tpm_ready_secrets {
-		struct key256 auth, padding;
+		TPM2B_AUTH auth;      /* AUTH_GIVEN: empty, the operation has it */
+		struct key256 padding;
 	} *secrets;                   /* secret memory; NULL until tpm_ready_derive() */
 };
 /* blob, id: as for tpm_key_parse(). */

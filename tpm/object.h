@@ -14,7 +14,7 @@ struct tpm_obj {
 	size_t size;             /* of the record, bytes */
 	struct buffer blob;      /* of a working key (key.c); else empty */
 	struct soft_key *soft;   /* a secret key, once used */
-	struct tpm_ready *ready; /* a working key, once used */
+	struct tpm_ready *ready; /* a working key, once used; of a key that isn't Signet's own, from the beginning */
 };
 
 /* Takes `attrs` and the content of `blob` on CKR_OK. */
@@ -28,6 +28,11 @@ static inline void tpm_object_cleanup(struct token_obj **o)
 static inline struct tpm_obj *tpm_object_priv(const struct token_obj *o)
 {
 	return o->priv;
+}
+/* Whether it is a key that is used in the TPM. */
+static inline bool tpm_object_in_tpm(const struct token_obj *o)
+{
+	return tpm_object_priv(o)->blob.len || tpm_object_priv(o)->ready;
 }
 
 /* A record and the version of its file, opened as far as the token's state allows.

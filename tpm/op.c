@@ -6,6 +6,7 @@
 #include "der.h"
 #include "handles.h"
 #include "log.h"
+#include "name.h"
 #include "object.h"
 
 #define MAX_RSA_BYTES TPM2_MAX_RSA_KEY_BYTES
@@ -27,6 +28,7 @@ struct token_op {
 	const struct op_row *row;
 	struct parent *parent;
 	struct tpm_ready *key;
+	TPM2B_AUTH *given;             /* tpm_op_authorize(); secret memory */
 	struct scheme scheme;
 	uint8_t *label;                /* of OAEP; owned */
 	size_t bits;                   /* of the modulus */
@@ -66,17 +68,34 @@ static CK_RV choose_bus(struct conn *c, struct parent *p, bool *ret)
 	return conn_prove_bus(c, &salt, ret);
 }
 
+/* The key's handle and name, with its authValue. */
+static CK_RV load_key(struct conn *c, const struct token_op *op, struct entity *ret)
+{
+	const struct tpm_ready *r = op->key;
+	const TPM2B_AUTH *auth = r->auth == AUTH_GIVEN ? op->given : &r->secrets->auth;
+	struct storage *storage;
+
+	if (!auth)
+		return CKR_USER_NOT_LOGGED_IN;
+	if (r->persistent) {
+		ret->handle = r->persistent;
+		if (!name_of_object(&r->key.blob.public.publicArea, &ret->name))
+			return CKR_DEVICE_ERROR;
+	} else {
+		TRY(parent_storage(c, op->parent, &storage));
+		TRY(handles_key(c, storage, &r->key.blob, ret));
+	}
+	return entity_set_auth(ret, BYTES(auth->buffer, auth->size));
+}
+
 static CK_RV command_body(struct conn *c, void *arg)
 {
 	struct command *cmd = arg;
 	struct session s CLEANUP(session_end) = {0};
 	struct entity key CLEANUP(entity_wipe) = {0};
-	struct storage *storage;
 	bool protected;
 
-	TRY(parent_storage(c, cmd->op->parent, &storage));
-	TRY(handles_key(c, storage, &cmd->op->key->key.blob, &key));
-	TRY(entity_set_auth(&key, BYTES_OF(cmd->op->key->secrets->auth.b)));
+	TRY(load_key(c, cmd->op, &key));
 	TRY(choose_bus(c, cmd->op->parent, &protected));
 	if (!protected)
 		return cmd->send(c, cmd, &key, NULL);
@@ -374,7 +393,7 @@ static CK_RV begin_tpm(struct tpm_token *t, struct token_op *op, enum op_kind ki
 		return wrong_type ? CKR_KEY_TYPE_INCONSISTENT : CKR_MECHANISM_INVALID;
 	TRY(get_ready(t, key, &op->key));
 	TRY(measure(op));
-	op->parent = parent_ref(t->parent);
+	op->parent = parent_ref(op->key->parent ? op->key->parent : t->parent);
 	return copy_label(op);
 }
 
@@ -391,7 +410,7 @@ static CK_RV begin(struct tpm_token *t, enum op_kind kind, const struct scheme *
 	op->scheme = *scheme;
 	if (class == CKO_SECRET_KEY) {
 		TRY(begin_soft(op, kind, key, &max));
-	} else if (class == CKO_PRIVATE_KEY && tpm_object_priv(key)->blob.len) {
+	} else if (class == CKO_PRIVATE_KEY && tpm_object_in_tpm(key)) {
 		TRY(begin_tpm(t, op, kind, key));
 		max = op->max;
 	} else {
@@ -408,6 +427,28 @@ CK_RV tpm_op_begin(struct token *tok, enum op_kind kind, const struct scheme *sc
 	struct tpm_token *t = tpm_token_of(tok);
 
 	return tpm_state_answer(t, begin(t, kind, scheme, key, ret, ret_max));
+}
+
+CK_RV tpm_op_authorize(struct token_op *op, struct bytes auth)
+{
+	TPM2B_AUTH *given CLEANUP(secret_cleanup) = NULL;
+
+	if (auth.len > sizeof given->buffer)
+		return CKR_PIN_LEN_RANGE;
+	given = secret_alloc(sizeof *given);
+	if (!given)
+		return CKR_HOST_MEMORY;
+	given->size = (uint16_t)auth.len;
+	if (auth.len)
+		memcpy(given->buffer, auth.ptr, auth.len);
+	secret_free(op->given);
+	op->given = TAKE(given);
+	return CKR_OK;
+}
+
+const struct tpm_ready *tpm_op_key(const struct token_op *op)
+{
+	return op->key;
 }
 
 /* ---- going on ---- */
@@ -439,6 +480,7 @@ void tpm_op_free(struct token_op *op)
 	soft_op_free(op->soft);
 	parent_unref(op->parent);
 	tpm_ready_unref(op->key);
+	secret_free(op->given);
 	free(op->label);
 	free(op);
 }

@@ -12,6 +12,11 @@ CK_RV tpm_op_update(struct token_op *op, struct bytes in, struct outbuf *out) MU
 CK_RV tpm_op_finish(struct token_op *op, struct bytes in, struct outbuf *out) MUST_CHECK;
 void tpm_op_free(struct token_op *op);
 
+/* The authValue of an AUTH_GIVEN key, for this operation; it isn't tried.  CKR_PIN_LEN_RANGE. */
+CK_RV tpm_op_authorize(struct token_op *op, struct bytes auth) MUST_CHECK;
+/* The key that the operation uses in the TPM; NULL: none. */
+const struct tpm_ready *tpm_op_key(const struct token_op *op);
+
 /* The mechanisms of this TPM and of libcrypto's secret keys; asked of the TPM once.  The table stays the token's. */
 CK_RV tpm_mechs(struct token *tok, const struct token_mech **ret, size_t *ret_n) MUST_CHECK;
 
