@@ -81,14 +81,18 @@ static CK_RV (*const makers[])(const struct make_req *req, struct attrs *a[2]) =
 	[MAKE_DERIVE] = make_created, [MAKE_COPY] = make_copied,
 };
 
-/* Where the key is used.  Kernel-resident keys will say "kernel". */
+/* Where the key is used, which is what the template asked for or didn't say.  Kernel-resident
+ * keys will say "kernel". */
 static CK_RV set_place(struct attrs *a)
 {
 	CK_OBJECT_CLASS class = attrs_get_ulong(a, CKA_CLASS, CKO_DATA);
+	struct bytes asked, here = BYTES("process", 7);
 
 	if (class != CKO_PRIVATE_KEY && class != CKO_SECRET_KEY)
 		return CKR_OK;
-	return attrs_set(a, CKA_SIGNET_PLACE, BYTES("process", 7));
+	if (attrs_get(a, CKA_SIGNET_PLACE, &asked))
+		return bytes_equal(asked, here) ? CKR_OK : CKR_TEMPLATE_INCONSISTENT;
+	return attrs_set(a, CKA_SIGNET_PLACE, here);
 }
 
 CK_RV obj_attrs(const struct make_req *req, struct attrs *ret[2])

@@ -150,6 +150,8 @@ static CK_RV read_attribute(const struct object *o, CK_ATTRIBUTE *a)
 	struct bytes value;
 	CK_RV rv = object_attribute(o, a->type, &value);
 
+	if (rv == CKR_OK && policy_attribute_nested(a->type))
+		return nested_read(value, a);
 	a->ulValueLen = CK_UNAVAILABLE_INFORMATION;
 	if (rv != CKR_OK)
 		return rv;
@@ -164,7 +166,8 @@ static CK_RV read_attribute(const struct object *o, CK_ATTRIBUTE *a)
 /* Every entry is processed; of several answers the one that a bigger buffer can't change comes first. */
 static CK_RV read_attributes(const struct object *o, CK_ATTRIBUTE *templ, CK_ULONG count)
 {
-	static const CK_RV order[] = {CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL};
+	static const CK_RV order[] = {CKR_DEVICE_ERROR, CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID,
+				      CKR_BUFFER_TOO_SMALL};
 	bool seen[ARRAY_LEN(order)] = {false};
 
 	for (CK_ULONG i = 0; i < count; i++) {

@@ -79,7 +79,7 @@ static const struct policy_row public_rows[] = {
 	{.type = CKA_ENCAPSULATE, .kind = VALUE_BOOL, .flags = ROW_SET, .dflt = DEFAULT_FALSE},
 	{.type = CKA_TRUSTED, .kind = VALUE_BOOL, .flags = ROW_SO, .dflt = DEFAULT_FALSE},
 	{.type = CKA_WRAP_TEMPLATE, .kind = VALUE_TEMPLATE},
-	{.type = CKA_ENCAPSULATE_TEMPLATE, .kind = VALUE_TEMPLATE},
+	{.type = CKA_ENCAPSULATE_TEMPLATE, .kind = VALUE_NO_TEMPLATE},
 	/* Set by whoever makes the value (soft_complete(), a backend); what an importer says is checked against it. */
 	{.type = CKA_PUBLIC_KEY_INFO, .kind = VALUE_BYTES, .flags = ROW_DENY_GENERATE | ROW_DENY_UNWRAP},
 	/* 3.2 says "must" for an import, which no application of 2.40 or 3.0 obeys; taken when given. */
@@ -104,14 +104,14 @@ static const struct policy_row private_rows[] = {
 	 .dflt = DEFAULT_FALSE},
 	{.type = CKA_WRAP_WITH_TRUSTED, .kind = VALUE_BOOL, .flags = ROW_SET | ROW_ONLY_TRUE, .dflt = DEFAULT_FALSE},
 	{.type = CKA_ALWAYS_AUTHENTICATE, .kind = VALUE_BOOL, .dflt = DEFAULT_FALSE},
-	{.type = CKA_UNWRAP_TEMPLATE, .kind = VALUE_TEMPLATE},
-	{.type = CKA_DERIVE_TEMPLATE, .kind = VALUE_TEMPLATE},
-	{.type = CKA_DECAPSULATE_TEMPLATE, .kind = VALUE_TEMPLATE},
+	{.type = CKA_UNWRAP_TEMPLATE, .kind = VALUE_TEMPLATE, .value = ROW_DENY_UNWRAP},
+	{.type = CKA_DERIVE_TEMPLATE, .kind = VALUE_TEMPLATE, .value = ROW_DENY_UNWRAP},
+	{.type = CKA_DECAPSULATE_TEMPLATE, .kind = VALUE_NO_TEMPLATE},
 	/* Footnote 8 would let it change; a change could only be to what it is already. */
 	{.type = CKA_PUBLIC_KEY_INFO, .kind = VALUE_BYTES, .flags = ROW_DENY_GENERATE | ROW_DENY_UNWRAP},
 	{.type = CKA_PUBLIC_CRC64_VALUE, .kind = VALUE_BYTES, .flags = ROW_DENY_GENERATE},
 	{.type = CKA_NETSCAPE_DB, .kind = VALUE_BYTES},
-	{.type = CKA_SIGNET_PLACE, .kind = VALUE_BYTES, .flags = ROW_DENY},
+	{.type = CKA_SIGNET_PLACE, .kind = VALUE_PLACE},
 };
 
 /* 4.11 */
@@ -135,14 +135,14 @@ static const struct policy_row secret_rows[] = {
 	{.type = CKA_WRAP_WITH_TRUSTED, .kind = VALUE_BOOL, .flags = ROW_SET | ROW_ONLY_TRUE, .dflt = DEFAULT_FALSE},
 	{.type = CKA_TRUSTED, .kind = VALUE_BOOL, .flags = ROW_SO, .dflt = DEFAULT_FALSE},
 	{.type = CKA_WRAP_TEMPLATE, .kind = VALUE_TEMPLATE},
-	{.type = CKA_UNWRAP_TEMPLATE, .kind = VALUE_TEMPLATE},
-	{.type = CKA_DERIVE_TEMPLATE, .kind = VALUE_TEMPLATE},
+	{.type = CKA_UNWRAP_TEMPLATE, .kind = VALUE_TEMPLATE, .value = ROW_DENY_UNWRAP},
+	{.type = CKA_DERIVE_TEMPLATE, .kind = VALUE_TEMPLATE, .value = ROW_DENY_UNWRAP},
 	{.type = CKA_VALUE, .kind = VALUE_BYTES, .min = 1, .max = SECRET_MAX,
 	 .flags = ROW_NEED_CREATE | ROW_DENY_GENERATE | ROW_DENY_UNWRAP | ROW_SECRET},
 	/* 6.10.2 forbids the length for an unwrapped AES key; mechanisms that leave it open need it (5.18.4). */
 	{.type = CKA_VALUE_LEN, .kind = VALUE_ULONG, .min = 1, .max = SECRET_MAX,
 	 .flags = ROW_DENY_CREATE | ROW_NEED_GENERATE},
-	{.type = CKA_SIGNET_PLACE, .kind = VALUE_BYTES, .flags = ROW_DENY},
+	{.type = CKA_SIGNET_PLACE, .kind = VALUE_PLACE},
 };
 
 /* 6.10.2; which lengths there are is checked in template.c. */
@@ -323,6 +323,11 @@ bool policy_attribute_known(CK_ATTRIBUTE_TYPE type)
 		if (foreign_attributes[i] == type)
 			return true;
 	return false;
+}
+
+bool policy_attribute_nested(CK_ATTRIBUTE_TYPE type)
+{
+	return type == CKA_WRAP_TEMPLATE || type == CKA_UNWRAP_TEMPLATE || type == CKA_DERIVE_TEMPLATE;
 }
 
 bool policy_attribute_secret(CK_ATTRIBUTE_TYPE type)

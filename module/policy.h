@@ -7,13 +7,15 @@
 
 /* What a value must look like. */
 enum value_kind {
-	VALUE_BYTES,    /* any, also empty unless the row has a min */
-	VALUE_BOOL,     /* one byte, CK_TRUE or CK_FALSE */
-	VALUE_ULONG,    /* a CK_ULONG between the row's min and max (max 0: no bound) */
-	VALUE_NUMBER,   /* big integer: unsigned, most significant byte first, not empty */
-	VALUE_DATE,     /* CK_DATE or empty */
-	VALUE_MECHS,    /* array of CK_MECHANISM_TYPE */
-	VALUE_TEMPLATE, /* array of CK_ATTRIBUTE: only an empty one is taken, see template.c */
+	VALUE_BYTES,       /* any, also empty unless the row has a min */
+	VALUE_BOOL,        /* one byte, CK_TRUE or CK_FALSE */
+	VALUE_ULONG,       /* a CK_ULONG between the row's min and max (max 0: no bound) */
+	VALUE_NUMBER,      /* big integer: unsigned, most significant byte first, not empty */
+	VALUE_DATE,        /* CK_DATE or empty */
+	VALUE_MECHS,       /* array of CK_MECHANISM_TYPE */
+	VALUE_TEMPLATE,    /* array of CK_ATTRIBUTE, in the form of nested.c */
+	VALUE_NO_TEMPLATE, /* the same where nothing would act on it: only an empty one is taken, as "none" */
+	VALUE_PLACE,       /* a word of CKA_SIGNET_PLACE */
 	VALUE_KINDS,
 };
 
@@ -62,7 +64,7 @@ struct policy_row {
 	uint8_t kind;      /* enum value_kind */
 	uint8_t dflt;      /* enum row_default */
 	uint8_t origin;    /* enum row_origin */
-	CK_ULONG value;    /* of DEFAULT_ULONG */
+	CK_ULONG value;    /* of DEFAULT_ULONG; of VALUE_TEMPLATE the ROW_DENY_* that no attribute in it may have */
 	CK_ULONG min, max; /* of VALUE_ULONG; of VALUE_BYTES the length.  max 0: no bound */
 };
 
@@ -97,6 +99,11 @@ const struct policy_row *policy_row_at(const struct policy *p, size_t i);
 /* The row's default, static; false if there is none. */
 bool policy_default(const struct policy_row *row, struct bytes *ret);
 
+/* Whether the value looks as the row says.  Of an array's attributes nested_check() knows. */
+bool policy_value_ok(const struct policy_row *row, struct bytes value);
+
+/* Whether it is an attribute array, VALUE_TEMPLATE in any class. */
+bool policy_attribute_nested(CK_ATTRIBUTE_TYPE type);
 /* Whether PKCS#11 has that attribute for any class, known to the module or not. */
 bool policy_attribute_known(CK_ATTRIBUTE_TYPE type);
 /* Whether it is secret in any class. */

@@ -30,19 +30,36 @@ struct making {
 
 /* ---- import ---- */
 
+/* The same value twice is no contradiction. */
+static CK_RV import_value(struct attrs *a, CK_ATTRIBUTE_TYPE type, struct bytes value)
+{
+	struct bytes before;
+
+	if (attrs_get(a, type, &before))
+		return bytes_equal(before, value) ? CKR_OK : CKR_TEMPLATE_INCONSISTENT;
+	return attrs_set(a, type, value);
+}
+
+static CK_RV import_array(struct attrs *a, const CK_ATTRIBUTE *one)
+{
+	struct buffer nested CLEANUP(buffer_done);
+
+	buffer_init(&nested, NESTED_MAX_SIZE);
+	TRY(nested_import(one, &nested));
+	return import_value(a, one->type, buffer_bytes(&nested));
+}
+
 static CK_RV import_one(struct attrs *a, const CK_ATTRIBUTE *one)
 {
-	struct bytes value = BYTES(one->pValue, one->ulValueLen), before;
-
 	if (one->ulValueLen == CK_UNAVAILABLE_INFORMATION)
 		return CKR_ATTRIBUTE_VALUE_INVALID;
 	if (!one->pValue && one->ulValueLen)
 		return CKR_ARGUMENTS_BAD;
 	if (one->ulValueLen > ATTRS_MAX_VALUE)
 		return CKR_ATTRIBUTE_VALUE_INVALID;
-	if (attrs_get(a, one->type, &before))
-		return bytes_equal(before, value) ? CKR_OK : CKR_TEMPLATE_INCONSISTENT;
-	return attrs_set(a, one->type, value);
+	if (policy_attribute_nested(one->type))
+		return import_array(a, one);
+	return import_value(a, one->type, BYTES(one->pValue, one->ulValueLen));
 }
 
 CK_RV template_import(const CK_ATTRIBUTE *templ, CK_ULONG count, struct attrs **ret)
@@ -61,73 +78,6 @@ CK_RV template_import(const CK_ATTRIBUTE *templ, CK_ULONG count, struct attrs **
 	*ret = TAKE(a);
 	return CKR_OK;
 }
-
-/* ---- values ---- */
-
-static bool within(const struct policy_row *row, CK_ULONG n)
-{
-	return n >= row->min && (!row->max || n <= row->max);
-}
-
-static bool bytes_ok(const struct policy_row *row, struct bytes v)
-{
-	return within(row, v.len);
-}
-
-static bool bool_ok(const struct policy_row *row UNUSED, struct bytes v)
-{
-	return v.len == sizeof(CK_BBOOL) && (*v.ptr == CK_TRUE || *v.ptr == CK_FALSE);
-}
-
-static bool ulong_ok(const struct policy_row *row, struct bytes v)
-{
-	CK_ULONG n;
-
-	if (v.len != sizeof n)
-		return false;
-	memcpy(&n, v.ptr, sizeof n);
-	return within(row, n);
-}
-
-static bool number_ok(const struct policy_row *row UNUSED, struct bytes v)
-{
-	return v.len > 0;
-}
-
-static bool digits(const uint8_t *p, size_t n, unsigned min, unsigned max)
-{
-	unsigned v = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (p[i] < '0' || p[i] > '9')
-			return false;
-		v = v * 10 + (unsigned)(p[i] - '0');
-	}
-	return v >= min && v <= max;
-}
-
-/* CK_DATE: "YYYYMMDD"; that an empty one has length 0 says 3.4. */
-static bool date_ok(const struct policy_row *row UNUSED, struct bytes v)
-{
-	if (v.len != sizeof(CK_DATE))
-		return v.len == 0;
-	return digits(v.ptr, 4, 0, 9999) && digits(v.ptr + 4, 2, 1, 12) && digits(v.ptr + 6, 2, 1, 31);
-}
-
-static bool mechs_ok(const struct policy_row *row UNUSED, struct bytes v)
-{
-	return v.len % sizeof(CK_MECHANISM_TYPE) == 0;
-}
-
-static bool template_ok(const struct policy_row *row UNUSED, struct bytes v)
-{
-	return v.len % sizeof(CK_ATTRIBUTE) == 0;
-}
-
-static bool (*const value_checks[VALUE_KINDS])(const struct policy_row *row, struct bytes v) = {
-	[VALUE_BYTES] = bytes_ok, [VALUE_BOOL] = bool_ok,   [VALUE_ULONG] = ulong_ok,       [VALUE_NUMBER] = number_ok,
-	[VALUE_DATE] = date_ok,   [VALUE_MECHS] = mechs_ok, [VALUE_TEMPLATE] = template_ok,
-};
 
 /* ---- one attribute ---- */
 
@@ -169,7 +119,7 @@ static CK_RV check_existing(const struct making *m, const struct policy_row *row
 {
 	if (!(row->flags & stage_rules[m->stage].allow))
 		return CKR_ATTRIBUTE_READ_ONLY;
-	if (!value_checks[row->kind](row, value))
+	if (!policy_value_ok(row, value))
 		return CKR_ATTRIBUTE_VALUE_INVALID;
 	return latched(m, row, value) ? CKR_ATTRIBUTE_READ_ONLY : CKR_OK;
 }
@@ -178,13 +128,20 @@ static CK_RV check_new(const struct making *m, const struct policy_row *row, str
 {
 	if (row->flags & stage_rules[m->stage].deny)
 		return CKR_ATTRIBUTE_READ_ONLY;
-	return value_checks[row->kind](row, value) ? CKR_OK : CKR_ATTRIBUTE_VALUE_INVALID;
+	return policy_value_ok(row, value) ? CKR_OK : CKR_ATTRIBUTE_VALUE_INVALID;
 }
 
-/* Takes one given attribute into the result.
- * Of attribute arrays (CKA_WRAP_TEMPLATE …) only the empty one is taken, as "none": a restriction on other keys that
- * the module stored and didn't enforce would be a lie; CKR_TEMPLATE_INCONSISTENT is 4.1.1's code for what a token
- * can't satisfy. */
+/* What a value must fulfil besides its look.  An array that nothing acts on is refused unless empty: a restriction that
+ * the module stored and didn't enforce would be a lie; CKR_TEMPLATE_INCONSISTENT is 4.1.1's code for what a token can't
+ * satisfy. */
+static CK_RV check_array(const struct policy_row *row, struct bytes value)
+{
+	if (row->kind == VALUE_NO_TEMPLATE && value.len)
+		return CKR_TEMPLATE_INCONSISTENT;
+	return row->kind == VALUE_TEMPLATE ? nested_check(row, value) : CKR_OK;
+}
+
+/* Takes one given attribute into the result. */
 static CK_RV take_one(struct making *m, CK_ATTRIBUTE_TYPE type, struct bytes value)
 {
 	const struct policy_row *row = policy_row(m->policy, type);
@@ -198,9 +155,8 @@ static CK_RV take_one(struct making *m, CK_ATTRIBUTE_TYPE type, struct bytes val
 	TRY(exists ? check_existing(m, row, value) : check_new(m, row, value));
 	if (reserved_for_so(m, row, value))
 		return CKR_ATTRIBUTE_READ_ONLY;
-	if (row->kind == VALUE_TEMPLATE)
-		return value.len ? CKR_TEMPLATE_INCONSISTENT : CKR_OK;
-	if (m->stage == STAGE_SET && unchanged(m, row, value))
+	TRY(check_array(row, value));
+	if (row->kind == VALUE_NO_TEMPLATE || (m->stage == STAGE_SET && unchanged(m, row, value)))
 		return CKR_OK;
 	return attrs_set(m->result, type, value);
 }

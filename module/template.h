@@ -9,7 +9,8 @@
 enum stage { STAGE_CREATE, STAGE_GENERATE, STAGE_UNWRAP, STAGE_DERIVE, STAGE_COPY, STAGE_SET, STAGE_COUNT };
 
 /* The application's array → an owned set.  CKR_ARGUMENTS_BAD for a NULL with a length, CKR_ATTRIBUTE_VALUE_INVALID
- * for impossible lengths, CKR_TEMPLATE_INCONSISTENT for one attribute with two values. */
+ * for impossible lengths, CKR_TEMPLATE_INCONSISTENT for one attribute with two values.  The value of an attribute array
+ * (CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE) is taken into its stored form, "nested" below. */
 CK_RV template_import(const CK_ATTRIBUTE *templ, CK_ULONG count, struct attrs **ret) MUST_CHECK;
 
 /* A new object.  Everything is borrowed. */
@@ -30,5 +31,31 @@ CK_RV template_changes(struct session *s, const struct object *o, const struct a
 
 /* May an application read this attribute of this object? false: CKR_ATTRIBUTE_SENSITIVE. */
 bool template_readable(const struct attrs *object, CK_ATTRIBUTE_TYPE type);
+
+/* ---- attribute arrays (PKCS#11 3.2, 4.9 to 4.11): the form is written out at the top of nested.c ---- */
+
+/* Entries of one, and bytes of its stored form. */
+#define NESTED_MAX_COUNT 64
+#define NESTED_MAX_SIZE  8192
+
+/* Takes an application's array, given->pValue of given->ulValueLen bytes, into the stored form; appends to *out.  The
+ * codes of template_import(); CKR_ATTRIBUTE_VALUE_INVALID for what is no whole number of entries or over the bounds,
+ * CKR_TEMPLATE_INCONSISTENT for an array in the array. */
+CK_RV nested_import(const CK_ATTRIBUTE *given, struct buffer *out) MUST_CHECK;
+/* Whether a key with `row` may have that array: each attribute must be one of keys (of the class and key type that the
+ * array itself names), not be secret, and for CKA_UNWRAP_TEMPLATE and CKA_DERIVE_TEMPLATE be the application's to give.
+ * CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_VALUE_INVALID, CKR_ATTRIBUTE_READ_ONLY, CKR_TEMPLATE_INCONSISTENT. */
+struct policy_row;
+CK_RV nested_check(const struct policy_row *row, struct bytes nested) MUST_CHECK;
+/* C_GetAttributeValue of an attribute array into `a` (5.7.5): of each entry the type, and its value or its length.
+ * CKR_BUFFER_TOO_SMALL, with CK_UNAVAILABLE_INFORMATION as the length that isn't enough. */
+CK_RV nested_read(struct bytes nested, CK_ATTRIBUTE *a) MUST_CHECK;
+
+/* Whether the object has every attribute of the array with that very value, as CKA_WRAP_TEMPLATE asks of a key to be
+ * wrapped.  An empty array matches all. */
+bool template_matches(const struct attrs *object, struct bytes nested) MUST_CHECK;
+/* Adds what CKA_UNWRAP_TEMPLATE or CKA_DERIVE_TEMPLATE says and the template doesn't.  CKR_TEMPLATE_INCONSISTENT, and
+ * `given` as it was, if the two differ in an attribute. */
+CK_RV template_add_nested(struct attrs *given, struct bytes nested) MUST_CHECK;
 
 #endif

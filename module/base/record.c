@@ -88,7 +88,7 @@ static bool is_number(CK_ATTRIBUTE_TYPE type, struct bytes value)
 	return false;
 }
 
-static void put_attribute(struct buffer *out, CK_ATTRIBUTE_TYPE type, struct bytes value)
+void record_put_attribute(struct buffer *out, CK_ATTRIBUTE_TYPE type, struct bytes value)
 {
 	bool number = is_number(type, value);
 	CK_ULONG v;
@@ -111,7 +111,7 @@ static CK_RV split(const struct record_object *o, struct buffer *clear, struct b
 		struct bytes value;
 		CK_ATTRIBUTE_TYPE type = attrs_at(o->attrs, i, &value);
 
-		put_attribute(o->private || record_seals(class, type) ? secret : clear, type, value);
+		record_put_attribute(o->private || record_seals(class, type) ? secret : clear, type, value);
 	}
 	TRY(buffer_status(clear));
 	return buffer_status(secret);
@@ -202,28 +202,42 @@ CK_RV record_emit(const struct record *r, const struct record_keys *keys, struct
 
 /* ---- reading ---- */
 
-static CK_RV read_attribute(struct reader *r, struct attrs *into)
+/* CK_UNAVAILABLE_INFORMATION as 0, others one up; r->ok is false for what no CK_ULONG of ours holds. */
+static CK_ULONG read_number(struct reader *r)
 {
-	uint64_t head = read_varint(r), number;
-	CK_ATTRIBUTE_TYPE type = (CK_ATTRIBUTE_TYPE)(head >> 1);
-	struct bytes value;
+	uint64_t stored = read_varint(r);
 
-	if (!(head & 1)) {
-		value = read_sized(r);
-		return r->ok ? attrs_set(into, type, value) : CKR_DEVICE_ERROR;
+	if (stored > (uint64_t)CK_UNAVAILABLE_INFORMATION)
+		r->ok = false;
+	return stored == 0 ? CK_UNAVAILABLE_INFORMATION : (CK_ULONG)(stored - 1);
+}
+
+bool record_next_attribute(struct reader *r, CK_ATTRIBUTE_TYPE *type, struct bytes *value, CK_ULONG *number)
+{
+	uint64_t head;
+
+	if (!r->ok || r->left == 0)
+		return false;
+	head = read_varint(r);
+	*type = (CK_ATTRIBUTE_TYPE)(head >> 1);
+	if (head & 1) {
+		*number = read_number(r);
+		*value = BYTES(number, sizeof *number);
+	} else {
+		*value = read_sized(r);
 	}
-	number = read_varint(r);
-	if (!r->ok || number > (uint64_t)CK_UNAVAILABLE_INFORMATION)
-		return CKR_DEVICE_ERROR;
-	return attrs_set_ulong(into, type, number == 0 ? CK_UNAVAILABLE_INFORMATION : (CK_ULONG)(number - 1));
+	return r->ok;
 }
 
 static CK_RV read_attributes(struct bytes in, struct attrs *into)
 {
 	struct reader r = reader_of(in);
+	CK_ATTRIBUTE_TYPE type;
+	struct bytes value;
+	CK_ULONG number;
 
-	while (r.ok && r.left > 0) {
-		CK_RV rv = read_attribute(&r, into);
+	while (record_next_attribute(&r, &type, &value, &number)) {
+		CK_RV rv = attrs_set(into, type, value);
 
 		if (rv != CKR_OK)
 			return rv == CKR_HOST_MEMORY ? rv : CKR_DEVICE_ERROR;

@@ -44,6 +44,11 @@ CK_RV record_emit(const struct record *r, const struct record_keys *keys, struct
 CK_RV record_parse(struct bytes in, const uint8_t token_id[16], const struct record_keys *keys, struct record *ret) MUST_CHECK;
 /* Whether an attribute's value is sealed even in a public object (CKA_VALUE of a secret key, CKA_PRIVATE_EXPONENT …). */
 bool record_seals(CK_OBJECT_CLASS class, CK_ATTRIBUTE_TYPE type);
+/* Attributes one by one in the form that they have in a record; an attribute array's value has it too. */
+void record_put_attribute(struct buffer *out, CK_ATTRIBUTE_TYPE type, struct bytes value);
+/* The next of them.  *value is borrowed from the input, or lies in *number.  False at the end and, with r->ok false, for
+ * what is malformed. */
+bool record_next_attribute(struct reader *r, CK_ATTRIBUTE_TYPE *type, struct bytes *value, CK_ULONG *number) MUST_CHECK;
 /* The id of an object of a record: the record's id with the last byte xored with the object's index. */
 void record_object_id(const struct record *r, const struct record_object *o, uint8_t ret[16]);
 

@@ -442,13 +442,17 @@ static CK_RV make_attrs(const struct make_req *req, struct attrs *a[2])
 	return is_key(a[0]) ? soft_complete(a[0]) : CKR_OK;
 }
 
+/* Where the key is used, which is what the template asked for or didn't say. */
 static CK_RV set_place(struct attrs *a)
 {
 	CK_OBJECT_CLASS class = attrs_get_ulong(a, CKA_CLASS, CKO_DATA);
+	struct bytes asked, here = BYTES("process", 7);
 
 	if (class != CKO_PRIVATE_KEY && class != CKO_SECRET_KEY)
 		return CKR_OK;
-	return attrs_set(a, CKA_SIGNET_PLACE, BYTES("process", 7));
+	if (attrs_get(a, CKA_SIGNET_PLACE, &asked))
+		return bytes_equal(asked, here) ? CKR_OK : CKR_TEMPLATE_INCONSISTENT;
+	return attrs_set(a, CKA_SIGNET_PLACE, here);
 }
 
 static CK_RV stored_new(const struct token_obj *obj, struct mem_object **ret)

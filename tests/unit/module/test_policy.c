@@ -11,6 +11,7 @@
 static const char *const kinds[VALUE_KINDS] = {
 	[VALUE_BYTES] = "bytes", [VALUE_BOOL] = "bool",   [VALUE_ULONG] = "ulong",       [VALUE_NUMBER] = "number",
 	[VALUE_DATE] = "date",   [VALUE_MECHS] = "mechs", [VALUE_TEMPLATE] = "template",
+	[VALUE_NO_TEMPLATE] = "no-template", [VALUE_PLACE] = "place",
 };
 static const char *const defaults[DEFAULTS] = {
 	[DEFAULT_NONE] = "-",
@@ -188,4 +189,14 @@ Test(policy, lookups)
 	cr_assert(policy_attribute_known(CKA_PRIME));
 	cr_assert(!policy_attribute_known(CKA_VENDOR_DEFINED | 0x1234));
 	cr_assert(!policy_attribute_known(0x7ffffff0));
+}
+
+Test(policy, attribute_arrays_are_known_by_type)
+{
+	const struct policy *p;
+	const struct policy_row *r;
+
+	FOR_EACH_POLICY(p)
+	FOR_EACH_ROW(p, r)
+	cr_expect_eq(policy_attribute_nested(r->type), r->kind == VALUE_TEMPLATE, "0x%lx", r->type);
 }

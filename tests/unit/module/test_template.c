@@ -63,8 +63,11 @@ static CK_RV new_object(enum stage stage, CK_OBJECT_CLASS class, CK_KEY_TYPE key
 
 static CK_RV create(const CK_ATTRIBUTE *t, CK_ULONG n, struct attrs **ret)
 {
-	struct attrs *given CLEANUP(attrs_cleanup) = import(t, n), *unused = NULL;
-	CK_RV rv = new_object(STAGE_CREATE, UNSAID, UNSAID, given, NULL, ret ? ret : &unused);
+	struct attrs *given CLEANUP(attrs_cleanup) = NULL, *unused = NULL;
+	CK_RV rv = template_import(t, n, &given);
+
+	if (rv == CKR_OK)
+		rv = new_object(STAGE_CREATE, UNSAID, UNSAID, given, NULL, ret ? ret : &unused);
 
 	cr_assert(rv == CKR_OK || !unused);
 	attrs_free(unused);
@@ -73,8 +76,11 @@ static CK_RV create(const CK_ATTRIBUTE *t, CK_ULONG n, struct attrs **ret)
 
 static CK_RV generate(CK_OBJECT_CLASS class, CK_KEY_TYPE type, const CK_ATTRIBUTE *t, CK_ULONG n, struct attrs **ret)
 {
-	struct attrs *given CLEANUP(attrs_cleanup) = import(t, n), *unused = NULL;
-	CK_RV rv = new_object(STAGE_GENERATE, class, type, given, NULL, ret ? ret : &unused);
+	struct attrs *given CLEANUP(attrs_cleanup) = NULL, *unused = NULL;
+	CK_RV rv = template_import(t, n, &given);
+
+	if (rv == CKR_OK)
+		rv = new_object(STAGE_GENERATE, class, type, given, NULL, ret ? ret : &unused);
 
 	attrs_free(unused);
 	return rv;
@@ -82,9 +88,12 @@ static CK_RV generate(CK_OBJECT_CLASS class, CK_KEY_TYPE type, const CK_ATTRIBUT
 
 static CK_RV copy(const struct attrs *from, const CK_ATTRIBUTE *t, CK_ULONG n, struct attrs **ret)
 {
-	struct attrs *given CLEANUP(attrs_cleanup) = import(t, n), *unused = NULL;
-	CK_RV rv = new_object(STAGE_COPY, attrs_get_ulong(from, CKA_CLASS, UNSAID),
-			      attrs_get_ulong(from, CKA_KEY_TYPE, UNSAID), given, from, ret ? ret : &unused);
+	struct attrs *given CLEANUP(attrs_cleanup) = NULL, *unused = NULL;
+	CK_RV rv = template_import(t, n, &given);
+
+	if (rv == CKR_OK)
+		rv = new_object(STAGE_COPY, attrs_get_ulong(from, CKA_CLASS, UNSAID),
+				attrs_get_ulong(from, CKA_KEY_TYPE, UNSAID), given, from, ret ? ret : &unused);
 
 	attrs_free(unused);
 	return rv;
@@ -93,11 +102,13 @@ static CK_RV copy(const struct attrs *from, const CK_ATTRIBUTE *t, CK_ULONG n, s
 /* The changes that C_SetAttributeValue would make; *ret_n: how many. */
 static CK_RV change(struct attrs *object, const CK_ATTRIBUTE *t, CK_ULONG n, size_t *ret_n)
 {
-	struct attrs *given CLEANUP(attrs_cleanup) = import(t, n), *changes CLEANUP(attrs_cleanup) = NULL;
+	struct attrs *given CLEANUP(attrs_cleanup) = NULL, *changes CLEANUP(attrs_cleanup) = NULL;
 	struct token_obj obj = {.attrs = object};
 	struct object o = {.obj = &obj, .slot = &slot};
-	CK_RV rv = template_changes(&session, &o, given, &changes);
+	CK_RV rv = template_import(t, n, &given);
 
+	if (rv == CKR_OK)
+		rv = template_changes(&session, &o, given, &changes);
 	if (rv == CKR_OK && ret_n)
 		*ret_n = attrs_count(changes);
 	return rv;
@@ -189,9 +200,12 @@ Test(template, bad_attributes_of_keys)
 		    {CKR_ATTRIBUTE_READ_ONLY, BOOL(CKA_ALWAYS_SENSITIVE, false)},
 		    {CKR_ATTRIBUTE_READ_ONLY, BOOL(CKA_NEVER_EXTRACTABLE, false)},
 		    {CKR_ATTRIBUTE_READ_ONLY, NUMBER(CKA_KEY_GEN_MECHANISM, CKM_EC_KEY_PAIR_GEN)},
-		    {CKR_ATTRIBUTE_READ_ONLY, TEXT(CKA_SIGNET_PLACE, "tpm")},
-		    {CKR_TEMPLATE_INCONSISTENT, TEXT(CKA_MODULUS, "x")}, {CKR_OK, TEXT(CKA_UNWRAP_TEMPLATE, "")},
-		    {CKR_TEMPLATE_INCONSISTENT, {CKA_UNWRAP_TEMPLATE, (CK_ATTRIBUTE[]){{0}}, sizeof(CK_ATTRIBUTE)}}));
+		    {CKR_OK, TEXT(CKA_SIGNET_PLACE, "tpm")}, {CKR_OK, TEXT(CKA_SIGNET_PLACE, "kernel")},
+		    {CKR_OK, TEXT(CKA_SIGNET_PLACE, "process")},
+		    {CKR_ATTRIBUTE_VALUE_INVALID, TEXT(CKA_SIGNET_PLACE, "moon")},
+		    {CKR_ATTRIBUTE_VALUE_INVALID, TEXT(CKA_SIGNET_PLACE, "tp")},
+		    {CKR_ATTRIBUTE_VALUE_INVALID, TEXT(CKA_SIGNET_PLACE, "")},
+		    {CKR_TEMPLATE_INCONSISTENT, TEXT(CKA_MODULUS, "x")}));
 }
 
 Test(template, classes)
