@@ -1,4 +1,4 @@
-/* Curves, points and ECDSA signatures in DER. */
+/* Elements, curves, points and ECDSA signatures in DER. */
 #include "der.h"
 
 #define DER(...) {.ptr = (const uint8_t[]){__VA_ARGS__}, .len = sizeof((const uint8_t[]){__VA_ARGS__})}
@@ -14,10 +14,7 @@ const struct curve der_curves[CURVE_COUNT] = {
 			   "edwards25519"},
 };
 
-enum tag { TAG_INTEGER = 0x02, TAG_OCTETS = 0x04, TAG_OID = 0x06, TAG_PRINTABLE = 0x13, TAG_SEQUENCE = 0x30 };
-
-/* The content of the next element if it has that tag and a definite, shortest length; else r->ok becomes false. */
-static struct bytes read_der(struct reader *r, uint8_t tag)
+struct bytes der_read(struct reader *r, uint8_t tag)
 {
 	size_t n;
 
@@ -36,17 +33,81 @@ static struct bytes read_der(struct reader *r, uint8_t tag)
 	return read_bytes(r, n);
 }
 
-static void put_der(struct buffer *out, uint8_t tag, struct bytes content)
+bool der_next_is(const struct reader *r, uint8_t tag)
 {
-	buffer_put_u8(out, tag);
-	if (content.len >= 0x100) {
-		buffer_put_u8(out, 0x82);
-		buffer_put_be16(out, (uint16_t)content.len);
-	} else {
-		if (content.len >= 0x80)
-			buffer_put_u8(out, 0x81);
-		buffer_put_u8(out, (uint8_t)content.len);
+	return r->ok && r->left > 0 && *r->ptr == tag;
+}
+
+static struct bytes strip(struct bytes v)
+{
+	while (v.len > 0 && v.ptr[0] == 0) {
+		v.ptr++;
+		v.len--;
 	}
+	return v;
+}
+
+struct bytes der_read_number(struct reader *r)
+{
+	struct bytes v = der_read(r, DER_INTEGER);
+	bool longer = v.len > 1 && v.ptr[0] == 0 && !(v.ptr[1] & 0x80);
+
+	if (v.len == 0 || v.ptr[0] & 0x80 || longer) {
+		r->ok = false;
+		return NO_BYTES;
+	}
+	return strip(v);
+}
+
+struct bytes der_read_bits(struct reader *r, uint8_t tag)
+{
+	struct bytes v = der_read(r, tag);
+
+	if (v.len == 0 || v.ptr[0] != 0) {
+		r->ok = false;
+		return NO_BYTES;
+	}
+	return BYTES(v.ptr + 1, v.len - 1);
+}
+
+static void put_head(struct buffer *out, uint8_t tag, size_t len)
+{
+	if (len > 0xffff) {
+		out->rv = out->rv == CKR_OK ? CKR_DATA_LEN_RANGE : out->rv;
+		return;
+	}
+	buffer_put_u8(out, tag);
+	if (len >= 0x100) {
+		buffer_put_u8(out, 0x82);
+		buffer_put_be16(out, (uint16_t)len);
+		return;
+	}
+	if (len >= 0x80)
+		buffer_put_u8(out, 0x81);
+	buffer_put_u8(out, (uint8_t)len);
+}
+
+void der_put(struct buffer *out, uint8_t tag, struct bytes content)
+{
+	put_head(out, tag, content.len);
+	buffer_put(out, content);
+}
+
+void der_put_number(struct buffer *out, struct bytes magnitude)
+{
+	struct bytes v = strip(magnitude);
+	bool zero_first = v.len == 0 || v.ptr[0] & 0x80;
+
+	put_head(out, DER_INTEGER, v.len + zero_first);
+	if (zero_first)
+		buffer_put_u8(out, 0);
+	buffer_put(out, v);
+}
+
+void der_put_bits(struct buffer *out, struct bytes content)
+{
+	put_head(out, DER_BITS, content.len + 1);
+	buffer_put_u8(out, 0); /* unused bits */
 	buffer_put(out, content);
 }
 
@@ -60,10 +121,10 @@ static bool names_curve(const struct curve *c, struct bytes params, struct bytes
 const struct curve *curve_by_params(struct bytes params, bool *malformed)
 {
 	struct reader as_name = reader_of(params), as_oid = as_name, as_explicit = as_name;
-	struct bytes printable = read_der(&as_name, TAG_PRINTABLE);
+	struct bytes printable = der_read(&as_name, DER_PRINTABLE);
 
-	(void)read_der(&as_oid, TAG_OID);
-	(void)read_der(&as_explicit, TAG_SEQUENCE);
+	(void)der_read(&as_oid, DER_OID);
+	(void)der_read(&as_explicit, DER_SEQUENCE);
 	*malformed = !reader_done(&as_name) && !reader_done(&as_oid) && !reader_done(&as_explicit);
 	if (!reader_done(&as_name))
 		printable = NO_BYTES;
@@ -84,7 +145,7 @@ static bool is_point(struct bytes p, const struct curve *c)
 bool ec_point_unwrap(struct bytes attribute, const struct curve *c, struct bytes *point)
 {
 	struct reader r = reader_of(attribute);
-	struct bytes inner = read_der(&r, TAG_OCTETS);
+	struct bytes inner = der_read(&r, DER_OCTETS);
 
 	if (reader_done(&r) && is_point(inner, c)) {
 		*point = inner;
@@ -101,20 +162,17 @@ void ec_point_wrap(struct bytes point, const struct curve *c, struct buffer *out
 	if (c->edwards)
 		buffer_put(out, point);
 	else
-		put_der(out, TAG_OCTETS, point);
+		der_put(out, DER_OCTETS, point);
 }
 
 /* A positive INTEGER into exactly n bytes. */
 static bool read_integer(struct reader *r, size_t n, uint8_t *out)
 {
-	struct bytes v = read_der(r, TAG_INTEGER);
+	struct bytes v = der_read(r, DER_INTEGER);
 
 	if (!r->ok || v.len == 0 || v.ptr[0] & 0x80)
 		return false;
-	while (v.len > 0 && v.ptr[0] == 0) {
-		v.ptr++;
-		v.len--;
-	}
+	v = strip(v);
 	if (v.len > n)
 		return false;
 	memset(out, 0, n - v.len);
@@ -125,22 +183,10 @@ static bool read_integer(struct reader *r, size_t n, uint8_t *out)
 
 bool ecdsa_der_to_raw(struct bytes der, size_t order, uint8_t *rs)
 {
-	struct reader outer = reader_of(der), r = reader_of(read_der(&outer, TAG_SEQUENCE));
+	struct reader outer = reader_of(der), r = reader_of(der_read(&outer, DER_SEQUENCE));
 
 	return reader_done(&outer) && read_integer(&r, order, rs) && read_integer(&r, order, rs + order) &&
 	       reader_done(&r);
-}
-
-static void put_integer(struct buffer *out, struct bytes v)
-{
-	uint8_t padded[1 + 128] = {0};
-
-	while (v.len > 1 && v.ptr[0] == 0) {
-		v.ptr++;
-		v.len--;
-	}
-	memcpy(padded + 1, v.ptr, v.len);
-	put_der(out, TAG_INTEGER, v.ptr[0] & 0x80 ? BYTES(padded, v.len + 1) : v);
 }
 
 bool ecdsa_raw_to_der(struct bytes rs, struct buffer *out)
@@ -151,8 +197,8 @@ bool ecdsa_raw_to_der(struct bytes rs, struct buffer *out)
 	buffer_init(&inner, 512);
 	if (rs.len == 0 || rs.len % 2 || half > 128)
 		return false;
-	put_integer(&inner, BYTES(rs.ptr, half));
-	put_integer(&inner, BYTES(rs.ptr + half, half));
-	put_der(out, TAG_SEQUENCE, buffer_bytes(&inner));
+	der_put_number(&inner, BYTES(rs.ptr, half));
+	der_put_number(&inner, BYTES(rs.ptr + half, half));
+	der_put(out, DER_SEQUENCE, buffer_bytes(&inner));
 	return inner.rv == CKR_OK && out->rv == CKR_OK;
 }

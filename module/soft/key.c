@@ -397,7 +397,11 @@ EVP_CIPHER *soft_key_cipher(struct soft_key *k, enum aes_mode mode)
 		[AES_ECB] = {"AES-128-ECB", "AES-192-ECB", "AES-256-ECB"},
 		[AES_CBC] = {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC"},
 		[AES_CTR] = {"AES-128-CTR", "AES-192-CTR", "AES-256-CTR"},
+		[AES_CFB] = {"AES-128-CFB", "AES-192-CFB", "AES-256-CFB"}, /* of 128 bits */
+		[AES_OFB] = {"AES-128-OFB", "AES-192-OFB", "AES-256-OFB"},
 		[AES_GCM] = {"AES-128-GCM", "AES-192-GCM", "AES-256-GCM"},
+		[AES_KW] = {"AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP"},
+		[AES_KWP] = {"AES-128-WRAP-PAD", "AES-192-WRAP-PAD", "AES-256-WRAP-PAD"},
 	};
 	EVP_CIPHER *have = atomic_load(&k->ciphers[mode]), *mine;
 	OSSL_LIB_CTX *lib = crypto_lib();

@@ -5,7 +5,7 @@
 static CK_RV check_use(enum op_kind kind, const struct soft_mech *row, const struct token_mech *sizes,
 		       const struct soft_key *key)
 {
-	bool needs_private = kind == OP_SIGN || kind == OP_DECRYPT;
+	bool needs_private = kind == OP_SIGN || kind == OP_DECRYPT || kind == OP_DERIVE;
 
 	if (key->family != row->family)
 		return CKR_KEY_TYPE_INCONSISTENT;

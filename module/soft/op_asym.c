@@ -340,6 +340,44 @@ static CK_RV ecdsa_verify(struct soft_op *op, struct bytes in, struct outbuf *ou
 
 const struct soft_op_class soft_ecdsa_verify = {.begin = plain_begin, .size = asym_size, .finish = ecdsa_verify};
 
+/* ---- ECDH (SP 800-56A, 5.7.1.2) ---- */
+
+static size_t ecdh_size(const struct soft_op *op, size_t in_len UNUSED, bool final)
+{
+	return final ? op->key->curve->field : 0;
+}
+
+/* A public key from what the other party sent: only a point of the curve is one. */
+static CK_RV peer_key(const struct curve *c, struct bytes point, EVP_PKEY **ret)
+{
+	CK_RV rv;
+
+	if (point.len != 1 + 2 * c->field || point.ptr[0] != 0x04)
+		return CKR_MECHANISM_PARAM_INVALID;
+	rv = soft_ec_pkey(c, point, NO_BYTES, ret);
+	return rv == CKR_ATTRIBUTE_VALUE_INVALID ? CKR_MECHANISM_PARAM_INVALID : rv;
+}
+
+static CK_RV ecdh(struct soft_op *op, struct bytes in, struct outbuf *out)
+{
+	EVP_PKEY *peer CLEANUP(pkey_cleanup) = NULL;
+	EVP_PKEY_CTX *c CLEANUP(pkey_ctx_cleanup) = NULL;
+	size_t n = op->key->curve->field;
+
+	TRY(peer_key(op->key->curve, in, &peer));
+	c = EVP_PKEY_CTX_new_from_pkey(crypto_lib(), op->key->pkey, NULL);
+	if (!c || EVP_PKEY_derive_init(c) != 1)
+		return crypto_failed("ECDH", CKR_HOST_MEMORY);
+	if (EVP_PKEY_derive_set_peer(c, peer) != 1)
+		return crypto_failed("ECDH", CKR_MECHANISM_PARAM_INVALID);
+	if (EVP_PKEY_derive(c, out->ptr, &n) != 1 || n != op->key->curve->field)
+		return crypto_failed("ECDH", CKR_FUNCTION_FAILED);
+	out->len = n;
+	return CKR_OK;
+}
+
+const struct soft_op_class soft_ecdh = {.begin = plain_begin, .size = ecdh_size, .finish = ecdh};
+
 /* ---- EdDSA (RFC 8032, pure) ---- */
 
 #define EDDSA_SIZE 64

@@ -37,6 +37,7 @@ static CK_RV cipher_begin(struct soft_op *op, enum aes_mode mode, struct bytes i
 	op->cipher.ctx = c;
 	if (!c || !cipher)
 		return crypto_failed("cipher", CKR_HOST_MEMORY);
+	EVP_CIPHER_CTX_set_flags(c, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
 	/* Key and counter block have the right length: what can be missing is memory. */
 	if (EVP_CipherInit_ex2(c, cipher, op->key->secret, mode == AES_GCM ? NULL : iv.ptr, encrypting(op), NULL) != 1)
 		return crypto_failed("cipher", CKR_HOST_MEMORY);
@@ -208,6 +209,79 @@ static CK_RV ctr_run(struct soft_op *op, struct bytes in, struct outbuf *out)
 
 const struct soft_op_class soft_aes_ctr = {
 	.begin = ctr_begin, .size = stream_size, .update = ctr_run, .finish = ctr_run, .done = cipher_done,
+};
+
+/* ---- CFB128, OFB ---- */
+
+static CK_RV feedback_begin(struct soft_op *op, const struct scheme *scheme)
+{
+	if (scheme->iv.len != AES_BLOCK)
+		return CKR_MECHANISM_PARAM_INVALID;
+	return cipher_begin(op, scheme->type == CKM_AES_OFB ? AES_OFB : AES_CFB, scheme->iv);
+}
+
+static CK_RV feedback_run(struct soft_op *op, struct bytes in, struct outbuf *out)
+{
+	size_t n = 0;
+
+	TRY(run(op, in, out->ptr, &n));
+	out->len = n;
+	return CKR_OK;
+}
+
+const struct soft_op_class soft_aes_feedback = {
+	.begin = feedback_begin, .size = stream_size, .update = feedback_run, .finish = feedback_run, .done = cipher_done,
+};
+
+/* ---- KEY_WRAP (RFC 3394), KEY_WRAP_KWP (RFC 5649): one block, longer by eight bytes than what it wraps ---- */
+
+#define WRAP_UNIT 8u
+
+static CK_RV wrap_begin(struct soft_op *op, const struct scheme *scheme)
+{
+	bool kwp = scheme->type == CKM_AES_KEY_WRAP_KWP;
+
+	if (scheme->iv.len != 0 && scheme->iv.len != (kwp ? 4 : WRAP_UNIT))
+		return CKR_MECHANISM_PARAM_INVALID;
+	op->cipher.pad = kwp;
+	/* Without an IV libcrypto takes the standard's. */
+	return cipher_begin(op, kwp ? AES_KWP : AES_KW, scheme->iv.len ? scheme->iv : NO_BYTES);
+}
+
+/* Of a padded one only the length of what libcrypto writes before it looks at the padding is known. */
+static size_t wrap_size(const struct soft_op *op, size_t in_len, bool final)
+{
+	if (!final)
+		return 0;
+	if (encrypting(op))
+		return (in_len / WRAP_UNIT + (in_len % WRAP_UNIT > 0) + 1) * WRAP_UNIT;
+	return in_len > WRAP_UNIT ? in_len - WRAP_UNIT : 0;
+}
+
+/* RFC 3394 wraps two units and more, RFC 5649 any number of bytes but none. */
+static bool wrap_length_fits(const struct soft_op *op, size_t len)
+{
+	size_t least = op->cipher.pad ? 1 : 2 * WRAP_UNIT;
+
+	if (!encrypting(op))
+		least = (op->cipher.pad ? 2 : 3) * WRAP_UNIT;
+	return len >= least && len <= CHUNK && (len % WRAP_UNIT == 0 || (op->cipher.pad && encrypting(op)));
+}
+
+static CK_RV wrap_finish(struct soft_op *op, struct bytes in, struct outbuf *out)
+{
+	int n = 0;
+
+	if (!wrap_length_fits(op, in.len))
+		return length_code(op);
+	if (EVP_CipherUpdate(op->cipher.ctx, out->ptr, &n, in.ptr, (int)in.len) != 1)
+		return crypto_failed("key wrapping", encrypting(op) ? CKR_FUNCTION_FAILED : CKR_ENCRYPTED_DATA_INVALID);
+	out->len = (size_t)n;
+	return CKR_OK;
+}
+
+const struct soft_op_class soft_aes_wrap = {
+	.begin = wrap_begin, .size = wrap_size, .finish = wrap_finish, .done = cipher_done,
 };
 
 /* ---- GCM ---- */

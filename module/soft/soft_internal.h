@@ -22,7 +22,7 @@
 #define AES_BLOCK 16u
 
 enum soft_family { SOFT_RSA, SOFT_EC, SOFT_EDWARDS, SOFT_AES, SOFT_GENERIC };
-enum aes_mode { AES_ECB, AES_CBC, AES_CTR, AES_GCM, AES_MODES };
+enum aes_mode { AES_ECB, AES_CBC, AES_CTR, AES_CFB, AES_OFB, AES_GCM, AES_KW, AES_KWP, AES_MODES };
 
 /* Ready contexts that wait in the key for the next operation, one per thread that is likely to come. */
 #define KEY_IDLE 4u
@@ -156,7 +156,9 @@ const struct soft_mech *soft_mech_find(CK_MECHANISM_TYPE type, const struct toke
 
 extern const struct soft_op_class soft_rsa_sign, soft_rsa_verify, soft_pss_verify, soft_rsa_encrypt, soft_rsa_decrypt;
 extern const struct soft_op_class soft_ecdsa_sign, soft_ecdsa_verify, soft_eddsa_sign, soft_eddsa_verify;
-extern const struct soft_op_class soft_aes_block, soft_aes_ctr, soft_gcm_encrypt, soft_gcm_decrypt;
+extern const struct soft_op_class soft_ecdh;
+extern const struct soft_op_class soft_aes_block, soft_aes_ctr, soft_aes_feedback, soft_aes_wrap;
+extern const struct soft_op_class soft_gcm_encrypt, soft_gcm_decrypt;
 extern const struct soft_op_class soft_hmac, soft_cmac;
 
 #endif

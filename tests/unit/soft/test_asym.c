@@ -374,3 +374,104 @@ Test(asym, one_key_in_many_threads)
 	}
 	pair_free(&p);
 }
+
+/* NIST CAVS, ECC CDH primitive, count 0 of each curve. */
+static const struct {
+	enum curve_id id;
+	const char *point, *value, *z;
+} ecdh[] = {
+	{CURVE_P256,
+	 "04700c48f77f56584c5cc632ca65640db91b6bacce3a4df6b42ce7cc838833d287"
+	 "db71e509e3fd9b060ddb20ba5c51dcc5948d46fbf640dfe0441782cab85fa4ac",
+	 "7d7dc5f71eb29ddaf80d6214632eeae03d9058af1fb6d22ed80badb62bc1a534",
+	 "46fc62106420ff012e54a434fbdd2d25ccc5852060561e68040dd7778997bd7b"},
+	{CURVE_P384,
+	 "04a7c76b970c3b5fe8b05d2838ae04ab47697b9eaf52e764592efda27fe7513272734466b400091adbf2d68c58e0c50066"
+	 "ac68f19f2e1cb879aed43a9969b91a0839c4c38a49749b661efedf243451915ed0905a32b060992b468c64766fc8437a",
+	 "3cc3122a68f0d95027ad38c067916ba0eb8c38894d22e1b15618b6818a661774ad463b205da88cf699ab4d43c9cf98a1",
+	 "5f9d29dc5e31a163060356213669c8ce132e22f57c9a04f40ba7fcead493b457e5621e766c40a2e3d4d6a04b25e533f1"},
+	{CURVE_P521,
+	 "0400685a48e86c79f0f0875f7bc18d25eb5fc8c0b07e5da4f4370f3a9490340854334b1e1b87fa395464c60626124a4e70d0f7"
+	 "85601d37c09870ebf176666877a2046d01ba52c56fc8776d9e8f5db4f0cc27636d0b741bbe05400697942e80b739884a83bde9"
+	 "9e0f6716939e632bc8986fa18dccd443a348b6c3e522497955a4f3c302f676",
+	 "017eecc07ab4b329068fba65e56a1f8890aa935e57134ae0ffcce802735151f4eac6564f6ee9974c5e6887a1fefee5743ae224"
+	 "1bfeb95d5ce31ddcb6f9edb4d6fc47",
+	 "005fc70477c3e63bc3954bd0df3ea0d1f41ee21746ed95fc5e1fdf90930d5e136672d72cc770742d1711c3c3a4c334a0ad9759"
+	 "436a4d3c5bf6e74b9578fac148c831"},
+};
+
+static struct soft_key *private_key(enum curve_id id, const char *value)
+{
+	struct attrs *a = attrs_of(CKO_PRIVATE_KEY, CKK_EC);
+	struct data d = hex(value);
+	struct soft_key *k;
+
+	set_attr(a, CKA_EC_PARAMS, der_curves[id].oid);
+	set_attr(a, CKA_VALUE, DATA_BYTES(d));
+	k = key_of(a);
+	attrs_free(a);
+	return k;
+}
+
+Test(asym, ecdh)
+{
+	static const struct scheme s = {.type = CKM_ECDH1_DERIVE};
+	static const struct way in_place = {.step = 1, .in_place = true};
+
+	for (size_t i = 0; i < ARRAY_LEN(ecdh); i++) {
+		struct soft_key *k = private_key(ecdh[i].id, ecdh[i].value);
+		struct data point = hex(ecdh[i].point), want = hex(ecdh[i].z), z;
+
+		cr_assert_eq(once(OP_DERIVE, &s, k, DATA_BYTES(point), &z), CKR_OK);
+		expect(DATA_BYTES(z), DATA_BYTES(want));
+		cr_assert_eq(in_parts(OP_DERIVE, &s, k, DATA_BYTES(point), &in_place, &z), CKR_OK);
+		expect(DATA_BYTES(z), DATA_BYTES(want));
+		soft_key_unref(k);
+	}
+}
+
+/* A point is refused for each bit turned, the wrong length, the compressed and hybrid form, a coordinate beyond the
+ * field, infinity, and another curve. */
+Test(asym, ecdh_takes_points_of_the_curve_only)
+{
+	static const struct scheme s = {.type = CKM_ECDH1_DERIVE};
+	struct soft_key *k = private_key(CURVE_P256, ecdh[0].value);
+	struct data point = hex(ecdh[0].point), other = hex(ecdh[1].point), z;
+
+	for (size_t bit = 0; bit < 8 * point.len; bit++) {
+		point.b[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		cr_assert_eq(once(OP_DERIVE, &s, k, DATA_BYTES(point), &z), CKR_MECHANISM_PARAM_INVALID);
+		point.b[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	for (size_t len = 0; len < point.len; len++)
+		cr_assert_eq(once(OP_DERIVE, &s, k, BYTES(point.b, len), &z), CKR_MECHANISM_PARAM_INVALID);
+	cr_assert_eq(once(OP_DERIVE, &s, k, BYTES(point.b, point.len + 1), &z), CKR_MECHANISM_PARAM_INVALID);
+	cr_assert_eq(once(OP_DERIVE, &s, k, DATA_BYTES(other), &z), CKR_MECHANISM_PARAM_INVALID);
+	point.b[0] = 2 + (point.b[64] & 1);
+	cr_assert_eq(once(OP_DERIVE, &s, k, BYTES(point.b, 33), &z), CKR_MECHANISM_PARAM_INVALID);
+	point.b[0] += 4;
+	cr_assert_eq(once(OP_DERIVE, &s, k, DATA_BYTES(point), &z), CKR_MECHANISM_PARAM_INVALID);
+	memset(point.b, 0, sizeof point.b);
+	cr_assert_eq(once(OP_DERIVE, &s, k, BYTES(point.b, 1), &z), CKR_MECHANISM_PARAM_INVALID);
+	cr_assert_eq(once(OP_DERIVE, &s, k, BYTES(point.b, 65), &z), CKR_MECHANISM_PARAM_INVALID);
+	point.b[0] = 4;
+	cr_assert_eq(once(OP_DERIVE, &s, k, BYTES(point.b, 65), &z), CKR_MECHANISM_PARAM_INVALID);
+	memset(point.b + 1, 0xff, 64);
+	cr_assert_eq(once(OP_DERIVE, &s, k, BYTES(point.b, 65), &z), CKR_MECHANISM_PARAM_INVALID);
+	soft_key_unref(k);
+}
+
+Test(asym, ecdh_needs_a_private_ec_key)
+{
+	static const struct scheme s = {.type = CKM_ECDH1_DERIVE}, sign = {.type = CKM_ECDSA};
+	struct pair p = curve_pair(CURVE_P256), ed = curve_pair(CURVE_ED25519);
+	struct data point = hex(ecdh[0].point), z;
+
+	cr_assert_eq(once(OP_DERIVE, &s, p.pub, DATA_BYTES(point), &z), CKR_KEY_TYPE_INCONSISTENT);
+	cr_assert_eq(once(OP_DERIVE, &s, ed.priv, DATA_BYTES(point), &z), CKR_KEY_TYPE_INCONSISTENT);
+	cr_assert_eq(once(OP_DERIVE, &s, p.priv, DATA_BYTES(point), &z), CKR_OK);
+	cr_assert_eq(once(OP_DERIVE, &sign, p.priv, DATA_BYTES(point), &z), CKR_MECHANISM_INVALID);
+	cr_assert_eq(once(OP_SIGN, &s, p.priv, DATA_BYTES(point), &z), CKR_MECHANISM_INVALID);
+	pair_free(&p);
+	pair_free(&ed);
+}

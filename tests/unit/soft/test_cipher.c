@@ -1,4 +1,5 @@
-/* module/soft/op_cipher.c: FIPS 197, SP 800-38A, the GCM specification; each way of feeding; bad input. */
+/* module/soft/op_cipher.c: FIPS 197, SP 800-38A, the GCM specification, RFC 3394 and RFC 5649; each way of feeding; bad
+ * input. */
 #include "soft_test.h"
 
 #define SP_KEY "2b7e151628aed2a6abf7158809cf4f3c"
@@ -45,6 +46,109 @@ Test(cipher, ctr) /* SP 800-38A, F.5.1 */
 	both_ways(&s, SP_KEY, SP_PLAIN,
 		  "874d6191b620e3261bef6864990db6ce9806f66b7970fdff8617187bb9fffdff"
 		  "5ae4df3edbd5d35e5b4f09020db03eab1e031dda2fbe03d1792170a0f3009cee");
+}
+
+Test(cipher, cfb128) /* SP 800-38A, F.3.13 */
+{
+	struct data iv = hex("000102030405060708090a0b0c0d0e0f");
+	struct scheme s = {.type = CKM_AES_CFB128, .iv = DATA_BYTES(iv)};
+
+	both_ways(&s, SP_KEY, SP_PLAIN,
+		  "3b3fd92eb72dad20333449f8e83cfb4ac8a64537a0b3a93fcde3cdad9f1ce58b"
+		  "26751f67a3cbb140b1808cf187a4f4dfc04b05357c5d1c0eeac4c66f9ff7f2e6");
+	both_ways(&s, SP_KEY, "6bc1bee22e409f96e93d7e117393172aae2d8a", "3b3fd92eb72dad20333449f8e83cfb4ac8a645");
+}
+
+Test(cipher, ofb) /* SP 800-38A, F.4.1 */
+{
+	struct data iv = hex("000102030405060708090a0b0c0d0e0f");
+	struct scheme s = {.type = CKM_AES_OFB, .iv = DATA_BYTES(iv)};
+
+	both_ways(&s, SP_KEY, SP_PLAIN,
+		  "3b3fd92eb72dad20333449f8e83cfb4a7789508d16918f03f53c52dac54ed825"
+		  "9740051e9c5fecf64344f7a82260edcc304c6528f659c77866a510d9c1d6ae5e");
+	both_ways(&s, SP_KEY, "6bc1bee22e409f96e93d7e117393172aae2d8a", "3b3fd92eb72dad20333449f8e83cfb4a778950");
+}
+
+/* There is no update: in place and not, and what comes out decrypts again. */
+static void wraps(const struct scheme *s, const char *key, const char *plain, const char *wrapped)
+{
+	struct data k = hex(key), p = hex(plain), w = hex(wrapped), out = {.len = 0};
+	struct soft_key *sk = secret_key(CKK_AES, DATA_BYTES(k));
+
+	for (int in_place = 0; in_place < 2; in_place++) {
+		const struct way way = {.step = 1, .in_place = in_place};
+
+		cr_assert_eq(in_parts(OP_ENCRYPT, s, sk, DATA_BYTES(p), &way, &out), CKR_OK);
+		expect(DATA_BYTES(out), DATA_BYTES(w));
+		cr_assert_eq(in_parts(OP_DECRYPT, s, sk, DATA_BYTES(w), &way, &out), CKR_OK);
+		expect(DATA_BYTES(out), DATA_BYTES(p));
+	}
+	soft_key_unref(sk);
+}
+
+#define KEK192 "000102030405060708090a0b0c0d0e0f1011121314151617"
+#define KEK256 KEK192 "18191a1b1c1d1e1f"
+
+Test(cipher, key_wrap) /* RFC 3394, section 4 */
+{
+	static const char plain[] = "00112233445566778899aabbccddeeff";
+	struct data iv = hex("a6a6a6a6a6a6a6a6");
+	struct scheme s = {.type = CKM_AES_KEY_WRAP};
+
+	for (int given = 0; given < 2; given++) {
+		s.iv = given ? DATA_BYTES(iv) : NO_BYTES;
+		wraps(&s, "000102030405060708090a0b0c0d0e0f", plain, "1fa68b0a8112b447aef34bd8fb5a7b829d3e862371d2cfe5");
+		wraps(&s, KEK192, plain, "96778b25ae6ca435f92b5b97c050aed2468ab8a17ad84e5d");
+		wraps(&s, KEK256, plain, "64e8c3f9ce0f5ba263e9777905818a2a93c8191e7d6e8ae7");
+		wraps(&s, KEK256, "00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f",
+		      "28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43bfb988b9b7a02dd21");
+	}
+}
+
+Test(cipher, key_wrap_kwp) /* RFC 5649, section 6 */
+{
+	static const char kek[] = "5840df6e29b02af1ab493b705bf16ea1ae8338f4dcc176a8";
+	struct data iv = hex("a65959a6");
+	struct scheme s = {.type = CKM_AES_KEY_WRAP_KWP};
+
+	for (int given = 0; given < 2; given++) {
+		s.iv = given ? DATA_BYTES(iv) : NO_BYTES;
+		wraps(&s, kek, "c37b7e6492584340bed12207808941155068f738",
+		      "138bdeaa9b8fa7fc61f97742e72248ee5ae6ae5360d1ae6a5f54f373fa543b6a");
+		wraps(&s, kek, "466f7250617369", "afbeb0f07dfbf5419200f2ccb50bb24f");
+	}
+}
+
+/* Every length: what the RFC allows comes back; any bit turned, another IV or another key is noticed. */
+Test(cipher, key_wrap_notices_changes)
+{
+	static const CK_MECHANISM_TYPE types[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP};
+	static const uint8_t text[40] = "forty bytes of text, or fewer of them...", iv[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+	struct data key = hex(SP_KEY), w, out;
+	struct soft_key *k = secret_key(CKK_AES, DATA_BYTES(key)), *other;
+
+	key.b[3] ^= 1;
+	other = secret_key(CKK_AES, DATA_BYTES(key));
+	for (size_t i = 0; i < 2 * sizeof text; i++) {
+		struct scheme s = {.type = types[i % 2]}, with_iv = {.type = s.type, .iv = BYTES(iv, i % 2 ? 4 : 8)};
+		bool fits = i % 2 ? i > 1 : i / 2 >= 16 && i / 2 % 8 == 0;
+
+		cr_assert_eq(once(OP_ENCRYPT, &s, k, BYTES(text, i / 2), &w), fits ? CKR_OK : CKR_DATA_LEN_RANGE);
+		if (!fits)
+			continue;
+		cr_assert_eq(once(OP_DECRYPT, &s, k, DATA_BYTES(w), &out), CKR_OK);
+		expect(DATA_BYTES(out), BYTES(text, i / 2));
+		cr_assert_eq(once(OP_DECRYPT, &with_iv, k, DATA_BYTES(w), &out), CKR_ENCRYPTED_DATA_INVALID);
+		cr_assert_eq(once(OP_DECRYPT, &s, other, DATA_BYTES(w), &out), CKR_ENCRYPTED_DATA_INVALID);
+		for (size_t bit = 0; bit < 8 * w.len; bit++) {
+			w.b[bit / 8] ^= (uint8_t)(1 << bit % 8);
+			cr_assert_eq(once(OP_DECRYPT, &s, k, DATA_BYTES(w), &out), CKR_ENCRYPTED_DATA_INVALID);
+			w.b[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		}
+	}
+	soft_key_unref(k);
+	soft_key_unref(other);
 }
 
 Test(cipher, gcm) /* McGrew and Viega's test case 4 */
@@ -119,6 +223,13 @@ Test(cipher, lengths)
 		cr_assert_eq(try(OP_DECRYPT, &pad, len), CKR_ENCRYPTED_DATA_LEN_RANGE);
 		cr_assert_eq(try(OP_DECRYPT, &gcm, len), CKR_ENCRYPTED_DATA_LEN_RANGE);
 	}
+	for (size_t len = 0; len <= 32; len++) {
+		static const CK_RV bad = CKR_ENCRYPTED_DATA_INVALID, range = CKR_ENCRYPTED_DATA_LEN_RANGE;
+		struct scheme kw = {.type = CKM_AES_KEY_WRAP}, kwp = {.type = CKM_AES_KEY_WRAP_KWP};
+
+		cr_assert_eq(try(OP_DECRYPT, &kw, len), len >= 24 && len % 8 == 0 ? bad : range);
+		cr_assert_eq(try(OP_DECRYPT, &kwp, len), len >= 16 && len % 8 == 0 ? bad : range);
+	}
 	cr_assert_eq(try(OP_DECRYPT, &pad, 0), CKR_ENCRYPTED_DATA_LEN_RANGE);
 	cr_assert_eq(try(OP_DECRYPT, &pad, 32), CKR_ENCRYPTED_DATA_INVALID);
 	cr_assert_eq(try(OP_DECRYPT, &gcm, 32), CKR_ENCRYPTED_DATA_INVALID);
@@ -132,9 +243,17 @@ Test(cipher, parameters)
 	for (size_t len = 0; len <= 17; len++) {
 		struct scheme cbc = {.type = CKM_AES_CBC, .iv = BYTES(iv, len)};
 		struct scheme ctr = {.type = CKM_AES_CTR, .iv = BYTES(iv, len), .counter_bits = 32};
+		struct scheme cfb = {.type = CKM_AES_CFB128, .iv = BYTES(iv, len)};
+		struct scheme ofb = {.type = CKM_AES_OFB, .iv = BYTES(iv, len)};
+		struct scheme kw = {.type = CKM_AES_KEY_WRAP, .iv = BYTES(iv, len)};
+		struct scheme kwp = {.type = CKM_AES_KEY_WRAP_KWP, .iv = BYTES(iv, len)};
 
 		cr_assert_eq(try(OP_ENCRYPT, &cbc, 16), len == 16 ? CKR_OK : CKR_MECHANISM_PARAM_INVALID);
 		cr_assert_eq(try(OP_ENCRYPT, &ctr, 16), len == 16 ? CKR_OK : CKR_MECHANISM_PARAM_INVALID);
+		cr_assert_eq(try(OP_ENCRYPT, &cfb, 16), len == 16 ? CKR_OK : CKR_MECHANISM_PARAM_INVALID);
+		cr_assert_eq(try(OP_ENCRYPT, &ofb, 16), len == 16 ? CKR_OK : CKR_MECHANISM_PARAM_INVALID);
+		cr_assert_eq(try(OP_ENCRYPT, &kw, 16), len == 0 || len == 8 ? CKR_OK : CKR_MECHANISM_PARAM_INVALID);
+		cr_assert_eq(try(OP_ENCRYPT, &kwp, 16), len == 0 || len == 4 ? CKR_OK : CKR_MECHANISM_PARAM_INVALID);
 	}
 	for (size_t len = 0; len <= 129; len++) {
 		struct scheme gcm = {.type = CKM_AES_GCM, .iv = BYTES(iv, len), .tag_len = 16};
