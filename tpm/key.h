@@ -1,4 +1,4 @@
-/* Working keys: RSA and EC keys that live wrapped by the storage key and are used only inside the TPM (design 4.1). */
+/* Working keys: keys that live wrapped by the storage key and are used only inside the TPM (design 4.1). */
 #ifndef TPM_KEY_H
 #define TPM_KEY_H
 
@@ -58,12 +58,20 @@ struct tpm_ready {
 CK_RV tpm_ready_new(struct bytes blob, const uint8_t id[16], struct tpm_ready **ret) MUST_CHECK;
 /* Nothing to do the second time.  keys: those of key.secret. */
 CK_RV tpm_ready_derive(struct tpm_ready *r, const struct keyset *keys) MUST_CHECK;
+/* Inside a sequence: the key, loaded and with its authValue.  storage: what its blob hangs below unless it has a parent
+ * of its own.  given: the authValue of an AUTH_GIVEN key, else ignored.
+ * CKR_USER_NOT_LOGGED_IN: an AUTH_GIVEN key without `given`. */
+CK_RV tpm_ready_use(struct conn *c, const struct tpm_ready *r, struct parent *storage, const TPM2B_AUTH *given,
+		    struct entity *ret) MUST_CHECK;
 struct tpm_ready *tpm_ready_ref(struct tpm_ready *r);
 void tpm_ready_unref(struct tpm_ready *r); /* NULL is fine */
 static inline void tpm_ready_cleanup(struct tpm_ready **r)
 {
 	tpm_ready_unref(*r);
 }
+
+/* Chooses how a new key is authorized: its secret and auth id, and the authValue that they give. */
+CK_RV tpm_key_new_auth(struct tpm_key *k, const struct keyset *keys, TPM2B_AUTH *ret) MUST_CHECK;
 
 /* Makes a key pair.  Two commands.  Reads CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT or CKA_EC_PARAMS of `pub` and sets what
  * the key's public part gives in both.  Takes the connection.
@@ -75,5 +83,7 @@ struct generate_req {
 	struct attrs *pub, *priv;
 };
 CK_RV tpm_key_generate(struct conn *c, const struct generate_req *req, struct buffer *ret_blob) MUST_CHECK;
+/* Which CKK_ a mechanism makes pairs of.  CKR_MECHANISM_INVALID. */
+CK_RV tpm_key_pair_type(CK_MECHANISM_TYPE mech, CK_KEY_TYPE *ret) MUST_CHECK;
 
 #endif

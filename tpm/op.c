@@ -6,7 +6,6 @@
 #include "der.h"
 #include "handles.h"
 #include "log.h"
-#include "name.h"
 #include "object.h"
 
 #define MAX_RSA_BYTES TPM2_MAX_RSA_KEY_BYTES
@@ -68,38 +67,24 @@ static CK_RV choose_bus(struct conn *c, struct parent *p, bool *ret)
 	return conn_prove_bus(c, &salt, ret);
 }
 
-/* The key's handle and name, with its authValue. */
-static CK_RV load_key(struct conn *c, const struct token_op *op, struct entity *ret)
-{
-	const struct tpm_ready *r = op->key;
-	const TPM2B_AUTH *auth = r->auth == AUTH_GIVEN ? op->given : &r->secrets->auth;
-	struct storage *storage;
-
-	if (!auth)
-		return CKR_USER_NOT_LOGGED_IN;
-	if (r->persistent) {
-		ret->handle = r->persistent;
-		if (!name_of_object(&r->key.blob.public.publicArea, &ret->name))
-			return CKR_DEVICE_ERROR;
-	} else {
-		TRY(parent_storage(c, op->parent, &storage));
-		TRY(handles_key(c, storage, &r->key.blob, ret));
-	}
-	return entity_set_auth(ret, BYTES(auth->buffer, auth->size));
-}
-
 static CK_RV command_body(struct conn *c, void *arg)
 {
 	struct command *cmd = arg;
 	struct session s CLEANUP(session_end) = {0};
-	struct entity key CLEANUP(entity_wipe) = {0};
+	struct entity parent, key CLEANUP(entity_wipe) = {0};
+	const struct token_op *op = cmd->op;
+	struct salt_key salt;
 	bool protected;
 
-	TRY(load_key(c, cmd->op, &key));
-	TRY(choose_bus(c, cmd->op->parent, &protected));
-	if (!protected)
+	TRY(tpm_ready_use(c, op->key, op->parent, op->given, &key));
+	TRY(choose_bus(c, op->parent, &protected));
+	/* What somebody chose as a password never crosses the bus in clear. */
+	if (!protected && op->key->auth != AUTH_GIVEN)
 		return cmd->send(c, cmd, &key, NULL);
-	TRY(session_start(c, SESSION_HMAC, NULL, cmd->session, &s));
+	/* An authValue that isn't as good as random keys no HMAC. */
+	if (op->key->auth != AUTH_DERIVED)
+		TRY(parent_use(c, op->parent, &parent, &salt));
+	TRY(session_start(c, SESSION_HMAC, op->key->auth == AUTH_DERIVED ? NULL : &salt, cmd->session, &s));
 	return cmd->send(c, cmd, &key, &s);
 }
 
@@ -164,32 +149,52 @@ static CK_RV sign_raw(struct token_op *op, struct bytes in, struct outbuf *out)
 	return outbuf_put(out, BYTES(signature, rsa_bytes(op)));
 }
 
-/* The digest that TPM2_Sign pads as CKM_RSA_PKCS would: given as such, or inside a DigestInfo of the caller's making,
- * as ssh and many others send it.  False: another hash's, or none. */
-static bool find_digest(const struct scheme *scheme, struct bytes in, struct bytes *ret)
+/* A key that the TPM lets do the raw private operation, on which every padding is built. */
+static bool does_raw(const TPMT_PUBLIC *t)
 {
-	const struct hash *sha256 = &crypto_hashes[HASH_SHA256];
-	struct bytes info = sha256->digest_info;
+	return t->objectAttributes & TPMA_OBJECT_DECRYPT && t->parameters.rsaDetail.scheme.scheme == TPM2_ALG_NULL;
+}
 
-	if (!scheme->hash && in.len == info.len + sha256->size && bytes_equal(BYTES(in.ptr, info.len), info))
-		in = BYTES(in.ptr + info.len, sha256->size);
-	else if (scheme->hash != sha256)
-		return false;
+/* Whether TPM2_Sign is to pad for that hash.  The hash that our keys are named with is in every TPM; for others the
+ * raw operation asks nothing of the TPM's hash functions. */
+static bool signs_with(const TPMT_PUBLIC *t, const struct hash *hash)
+{
+	const TPMT_RSA_SCHEME *s = &t->parameters.rsaDetail.scheme;
+
+	if (s->scheme != TPM2_ALG_NULL)
+		return s->scheme == TPM2_ALG_RSASSA && s->details.rsassa.hashAlg == hash->tpm_alg;
+	return hash->id == HASH_SHA256 || !does_raw(t);
+}
+
+/* The digest that CKM_RSA_PKCS would pad: given as such, or inside a DigestInfo of the caller's making, as ssh and many
+ * others send it.  NULL: none that TPM2_Sign is to pad. */
+static const struct hash *find_digest(const struct token_op *op, struct bytes in, struct bytes *ret)
+{
 	*ret = in;
-	return true;
+	if (op->scheme.hash)
+		return signs_with(&op->key->key.blob.public.publicArea, op->scheme.hash) ? op->scheme.hash : NULL;
+	for (size_t i = 0; i < HASH_COUNT; i++) {
+		const struct hash *h = &crypto_hashes[i];
+		struct bytes info = h->digest_info;
+
+		if (in.len != info.len + h->size || !bytes_equal(BYTES(in.ptr, info.len), info))
+			continue;
+		*ret = BYTES(in.ptr + info.len, h->size);
+		return signs_with(&op->key->key.blob.public.publicArea, h) ? h : NULL;
+	}
+	return NULL;
 }
 
 static CK_RV sign_rsassa(struct token_op *op, struct bytes in, struct outbuf *out)
 {
-	const struct hash *hash = &crypto_hashes[HASH_SHA256];
-	struct bytes digest;
 	struct command cmd CLEANUP(command_wipe) = {.op = op, .send = send_sign};
 	const TPM2B_PUBLIC_KEY_RSA *sig = &cmd.signature.signature.rsassa.sig;
+	const struct hash *hash;
+	struct bytes digest;
 
-	/* The TPM pads for digests of the hash that its keys are named with; every other one is padded here, which
-	 * asks nothing of the TPM's hash functions. */
-	if (!find_digest(&op->scheme, in, &digest))
-		return sign_raw(op, in, out);
+	hash = find_digest(op, in, &digest);
+	if (!hash)
+		return does_raw(&op->key->key.blob.public.publicArea) ? sign_raw(op, in, out) : CKR_DATA_INVALID;
 	if (digest.len != hash->size)
 		return CKR_DATA_LEN_RANGE;
 	cmd.digest.size = (uint16_t)digest.len;
@@ -249,13 +254,29 @@ static const struct {
 	{TPM2_ALG_SHA512, 64},
 };
 
-/* The leftmost bits of the digest, as many as the order has (X9.62, 7.3), with zeros in front up to a hash's size. */
-static CK_RV fit_digest(const struct curve *curve, struct bytes in, struct command *cmd)
+/* The row of digest_sizes[] for a key: of the hash that its scheme fixes, else by the curve. */
+static CK_RV digest_row(const struct token_op *op, size_t *ret)
 {
-	size_t n = MIN(in.len, curve->order), i = 0;
+	const TPMT_ECC_SCHEME *s = &op->key->key.blob.public.publicArea.parameters.eccDetail.scheme;
+	size_t i = 0;
 
-	while (i < ARRAY_LEN(digest_sizes) - 1 && digest_sizes[i].size < MIN(curve->order, 64))
-		i++;
+	if (s->scheme != TPM2_ALG_ECDSA) {
+		while (i < ARRAY_LEN(digest_sizes) - 1 && digest_sizes[i].size < MIN(op->curve->order, 64))
+			i++;
+	} else {
+		while (i < ARRAY_LEN(digest_sizes) && digest_sizes[i].alg != s->details.ecdsa.hashAlg)
+			i++;
+	}
+	*ret = i;
+	return i < ARRAY_LEN(digest_sizes) ? CKR_OK : CKR_FUNCTION_FAILED;
+}
+
+/* The leftmost bits of the digest, as many as the order has (X9.62, 7.3), with zeros in front up to a hash's size. */
+static CK_RV fit_digest(const struct token_op *op, struct bytes in, struct command *cmd)
+{
+	size_t n = MIN(in.len, op->curve->order), i;
+
+	TRY(digest_row(op, &i));
 	if (in.len == 0 || n > digest_sizes[i].size)
 		return CKR_DATA_LEN_RANGE;
 	cmd->digest.size = (uint16_t)digest_sizes[i].size;
@@ -281,7 +302,7 @@ static CK_RV sign_ecdsa(struct token_op *op, struct bytes in, struct outbuf *out
 	const TPMS_SIGNATURE_ECDSA *sig = &cmd.signature.signature.ecdsa;
 	uint8_t rs[2 * 66];
 
-	TRY(fit_digest(op->curve, in, &cmd));
+	TRY(fit_digest(op, in, &cmd));
 	TRY(command_run(&cmd));
 	if (cmd.signature.sigAlg != TPM2_ALG_ECDSA)
 		return CKR_DEVICE_ERROR;
@@ -383,6 +404,20 @@ static CK_RV get_ready(struct tpm_token *t, const struct token_obj *key, struct 
 	return CKR_OK;
 }
 
+/* Whether a scheme that the key's maker has fixed, or attributes that he left out, allow it: only keys of others have
+ * such. */
+static CK_RV check_permitted(const struct token_op *op)
+{
+	const TPMT_PUBLIC *t = &op->key->key.blob.public.publicArea;
+	const struct hash *hash = op->scheme.hash;
+
+	if (t->type == TPM2_ALG_RSA && op->row->run == sign_rsassa && hash)
+		return does_raw(t) || signs_with(t, hash) ? CKR_OK : CKR_KEY_FUNCTION_NOT_PERMITTED;
+	if (t->type == TPM2_ALG_RSA && op->row->run != sign_rsassa)
+		return does_raw(t) ? CKR_OK : CKR_KEY_FUNCTION_NOT_PERMITTED;
+	return CKR_OK;
+}
+
 static CK_RV begin_tpm(struct tpm_token *t, struct token_op *op, enum op_kind kind, const struct token_obj *key)
 {
 	bool wrong_type;
@@ -393,7 +428,8 @@ static CK_RV begin_tpm(struct tpm_token *t, struct token_op *op, enum op_kind ki
 		return wrong_type ? CKR_KEY_TYPE_INCONSISTENT : CKR_MECHANISM_INVALID;
 	TRY(get_ready(t, key, &op->key));
 	TRY(measure(op));
-	op->parent = parent_ref(op->key->parent ? op->key->parent : t->parent);
+	TRY(check_permitted(op));
+	op->parent = parent_ref(t->parent);
 	return copy_label(op);
 }
 
