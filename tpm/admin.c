@@ -46,12 +46,11 @@ static CK_RV gives_up(struct change *c, const struct pin_rec *old)
 	return old->present ? intents_add(&c->intents, old->index.handle, old->index.policy) : CKR_OK;
 }
 
-static CK_RV new_pin(struct change *c, struct bytes pin, const struct key256 *secret, uint32_t tries,
-		     struct pin_rec *ret)
+static struct pin_maker maker(struct change *c)
 {
-	struct pin_maker m = {.conn = c->t->conn, .store = c->t->store, .parent = c->parent, .intents = &c->intents};
-
-	return pin_make(&m, pin, secret, tries, ret);
+	return (struct pin_maker){
+		.conn = c->t->conn, .store = c->t->store, .parent = c->parent, .intents = &c->intents,
+	};
 }
 
 /* The commit point. */
@@ -97,6 +96,7 @@ static CK_RV make_token(struct change *c, struct bytes so_pin, const uint8_t lab
 	struct key256 private CLEANUP(key256_wipe), public CLEANUP(key256_wipe);
 	struct sealing sealing = {.change = c, .secret = &public};
 	struct token_rec *next = &c->next;
+	struct pin_maker m;
 
 	memcpy(next->label, label, sizeof next->label);
 	next->pin_none = c->t->pin_none;
@@ -106,7 +106,8 @@ static CK_RV make_token(struct change *c, struct bytes so_pin, const uint8_t lab
 	TRY(conn_run(c->t->conn, RC_ADMIN, parent_body, &next->parent));
 	TRY(parent_new(&next->parent, &c->parent));
 	TRY(conn_run(c->t->conn, RC_ADMIN, seal_public_body, &sealing));
-	return new_pin(c, so_pin, next->pin_none ? &public : &private, c->t->so_tries, &next->so);
+	m = maker(c);
+	return pin_make(&m, so_pin, next->pin_none ? &public : &private, c->t->so_tries, &next->so);
 }
 
 static CK_RV replace_token(struct change *c, struct bytes so_pin, const uint8_t label[32], struct txn *txn)
@@ -178,10 +179,12 @@ static CK_RV replace_pin(struct change *c, const struct new_pin_req *req, struct
 {
 	struct pin_rec *slot = req->who == TOKEN_SO ? &c->next.so : &c->next.user;
 	uint32_t tries = req->who == TOKEN_SO ? c->t->so_tries : c->t->user_tries;
+	struct pin_maker m = maker(c);
 
+	m.replaces = slot;
 	TRY(change_begin(c, txn));
 	TRY(gives_up(c, slot));
-	TRY(new_pin(c, req->pin, req->secret, tries, slot));
+	TRY(pin_make(&m, req->pin, req->secret, tries, slot));
 	return change_commit(c, txn);
 }
 

@@ -81,10 +81,30 @@ static bool fits(const TPM2B_PUBLIC *public)
 	return p->type == TPM2_ALG_RSA;
 }
 
-/* Tries to put a fresh primary where the machine's storage key belongs. */
-static void persist(struct conn *c, const struct entity *owner, const struct entity *primary, struct parent_rec *rec)
+/* A primary of the owner's, which takes the owner's authorization, that we don't have where it is set. */
+static CK_RV make_primary(struct conn *c, const TPM2B_PUBLIC *tmpl, TPM2B_PUBLIC *public, struct entity *ret)
 {
-	if (tpm2_evict_control(c, owner, NULL, primary, SRK_HANDLE) == CKR_OK) {
+	struct entity owner;
+	uint16_t base;
+	CK_RV rv;
+
+	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
+	rv = tpm2_create_primary(c, &owner, NULL, tmpl, public, ret);
+	base = rv == CKR_OK ? TPM2_RC_SUCCESS : conn_rc_base(c);
+	if (base == TPM2_RC_BAD_AUTH || base == TPM2_RC_AUTH_FAIL)
+		log_error("there is no storage key at 0x%08x that fits, and the TPM's owner authorization is set, so that "
+			  "none can be made: let the owner make the standard ECC storage key persistent there, once "
+			  "(tpm2_createprimary -C o -P …, tpm2_evictcontrol -C o -P …)", SRK_HANDLE);
+	return rv;
+}
+
+/* Tries to put a fresh primary where the machine's storage key belongs. */
+static void persist(struct conn *c, const struct entity *primary, struct parent_rec *rec)
+{
+	struct entity owner;
+
+	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
+	if (tpm2_evict_control(c, &owner, NULL, primary, SRK_HANDLE) == CKR_OK) {
 		log_info("the machine had no storage key; made one at 0x%08x", SRK_HANDLE);
 		rec->handle = SRK_HANDLE;
 		return;
@@ -95,7 +115,7 @@ static void persist(struct conn *c, const struct entity *owner, const struct ent
 CK_RV parent_make(struct conn *c, struct parent_rec *ret)
 {
 	struct parent_rec rec = {.tmpl = PARENT_ECC_P256};
-	struct entity owner, primary;
+	struct entity primary;
 	TPM2B_PUBLIC public = {0};
 	TPM2B_NAME name = {0};
 	bool found;
@@ -107,9 +127,8 @@ CK_RV parent_make(struct conn *c, struct parent_rec *ret)
 		*ret = rec;
 		return CKR_OK;
 	}
-	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
 	public = (TPM2B_PUBLIC){0};
-	TRY(tpm2_create_primary(c, &owner, NULL, &ecc_p256, &public, &primary));
+	TRY(make_primary(c, &ecc_p256, &public, &primary));
 	if (!fits(&public)) {
 		log_error("the TPM made another key than the storage key that it was asked for");
 		return CKR_DEVICE_ERROR;
@@ -119,7 +138,7 @@ CK_RV parent_make(struct conn *c, struct parent_rec *ret)
 		log_info("the key at 0x%08x is no storage key that fits; a primary of our own is made when needed",
 			 SRK_HANDLE);
 	else
-		persist(c, &owner, &primary, &rec);
+		persist(c, &primary, &rec);
 	*ret = rec;
 	return tpm2_flush(c, primary.handle);
 }
@@ -145,13 +164,12 @@ static CK_RV find_persistent(struct conn *c, struct parent *p, bool *ret)
 static CK_RV find_primary(struct conn *c, struct parent *p, bool *ret)
 {
 	struct storage s = {.hierarchy = TPM2_RH_OWNER, .tmpl = ecc_p256};
-	struct entity owner, primary;
+	struct entity primary;
 
 	*ret = false;
 	if (p->rec.tmpl != PARENT_ECC_P256)
 		return CKR_OK;
-	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
-	TRY(tpm2_create_primary(c, &owner, NULL, &s.tmpl, &s.public, &primary));
+	TRY(make_primary(c, &s.tmpl, &s.public, &primary));
 	if (name_equal(&primary.name, &p->rec.name) && fits(&s.public)) {
 		s.entity.name = primary.name;
 		s.entity.handle = TPM2_RH_NULL;
@@ -175,7 +193,8 @@ CK_RV parent_storage(struct conn *c, struct parent *p, struct storage **ret)
 		p->looked = conn_generation(c);
 		if (!found)
 			log_error("the token's storage key is not in this TPM: the TPM was cleared, or the token's "
-				  "directory belongs to another machine");
+				  "directory belongs to another machine; take it back there, or move it away to "
+				  "start anew: what was in a cleared TPM is lost");
 	}
 	if (!p->found)
 		return CKR_TOKEN_NOT_RECOGNIZED;

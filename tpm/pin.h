@@ -37,10 +37,13 @@ struct pin_maker {
 	struct store *store;
 	struct parent *parent;
 	struct intents *intents;  /* what to announce besides the new index; grows by it */
+	const struct pin_rec *replaces; /* the PIN whose place it takes; NULL: it is the first one of a token */
 };
 /* Makes index and seal of a new PIN.  What it leaves in the TPM is announced in the store before it is made, so the
  * caller's transaction has intents_settle() as its undo, registered before this call.
- * Without an index (owner authorization set, no NV space) the seal is under the TPM's own protection alone. */
+ * Without an index (owner authorization set, no NV space) the seal is under the TPM's own protection alone.  A PIN that
+ * has an index keeps one, unless the TPM's own protection binds as well: CKR_DEVICE_MEMORY where there is no NV space,
+ * CKR_TOKEN_WRITE_PROTECTED where owner authorization is set and no lockout password (both logged). */
 CK_RV pin_make(const struct pin_maker *m, struct bytes pin, const struct key256 *secret, uint32_t tries,
 	       struct pin_rec *ret) MUST_CHECK;
 

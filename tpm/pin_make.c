@@ -71,7 +71,8 @@ struct making {
 	struct key256 index_auth, seal_auth;
 	TPML_DIGEST branches;
 	struct pin_rec rec;
-	bool no_index;      /* no index can be had */
+	bool no_index;      /* no index can be had … */
+	bool no_space;      /* … since the TPM is full */
 	bool da;            /* the seal is to be under the TPM's own protection */
 	TPM2_HANDLE above;  /* handles up to this one are known to be taken */
 	uint16_t failure;   /* base code of the last define */
@@ -101,7 +102,7 @@ static CK_RV plan_body(struct conn *c, void *arg)
 	TRY(tpm2_get_handles(c, h, taken, ARRAY_LEN(taken), &n));
 	for (size_t i = 0; i < n && taken[i] == h; i++)
 		h++;
-	k->no_index = h > PIN_LAST_INDEX;
+	k->no_index = k->no_space = h > PIN_LAST_INDEX;
 	k->rec.index.handle = h;
 	return CKR_OK;
 }
@@ -200,17 +201,44 @@ static CK_RV seal_body(struct conn *c, void *arg)
 }
 
 /* What a TPM says that has no index for us: then its own protection must do. */
-static bool means_no_index(uint16_t base)
-{
-	static const uint16_t codes[] = {
-		TPM2_RC_NV_SPACE, TPM2_RC_NV_SIZE, TPM2_RC_BAD_AUTH, TPM2_RC_AUTH_FAIL, TPM2_RC_AUTH_UNAVAILABLE,
-		TPM2_RC_HIERARCHY, TPM2_RC_ATTRIBUTES, TPM2_RC_COMMAND_CODE, TPM2_RC_DISABLED,
-	};
+static const struct no_index_row {
+	uint16_t base;
+	bool space;
+} no_index_rows[] = {
+	{TPM2_RC_NV_SPACE, true},     {TPM2_RC_NV_SIZE, true},           {TPM2_RC_BAD_AUTH, false},
+	{TPM2_RC_AUTH_FAIL, false},   {TPM2_RC_AUTH_UNAVAILABLE, false}, {TPM2_RC_HIERARCHY, false},
+	{TPM2_RC_ATTRIBUTES, false},  {TPM2_RC_COMMAND_CODE, false},     {TPM2_RC_DISABLED, false},
+};
 
-	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
-		if (codes[i] == base)
+static bool means_no_index(struct making *k)
+{
+	for (size_t i = 0; i < ARRAY_LEN(no_index_rows); i++)
+		if (no_index_rows[i].base == k->failure) {
+			k->no_space = no_index_rows[i].space;
 			return true;
+		}
 	return false;
+}
+
+/* Whether the PIN may do without an index.  One that has an index isn't made weaker than it is: the TPM's own counter
+ * binds nobody while anyone may reset it, which takes a lockout password to prevent. */
+static CK_RV allow_none(const struct making *k)
+{
+	const struct pin_rec *old = k->m->replaces;
+
+	if (!old || !old->present || !old->index.handle)
+		return CKR_OK;
+	if (k->no_space) {
+		log_error("the TPM has no room for another NV index, so the PIN stays as it is: remove an index that nobody "
+			  "needs (tpm2_nvundefine), and try again");
+		return CKR_DEVICE_MEMORY;
+	}
+	if (k->da)
+		return CKR_OK;
+	log_error("the TPM's owner authorization is set, so there can be no new counter for wrong PINs, and without a "
+		  "lockout password the TPM's own could be reset by anyone: the PIN stays as it is; set a lockout password "
+		  "(tpm2_changeauth -c lockout), or take the owner's away for the change");
+	return CKR_TOKEN_WRITE_PROTECTED;
 }
 
 /* Announces the index, then defines it. */
@@ -241,8 +269,9 @@ static CK_RV make_index(struct making *k)
 		if (k->failure != TPM2_RC_NV_DEFINED)
 			break;
 	}
-	if (!k->no_index && !means_no_index(k->failure))
+	if (!k->no_index && !means_no_index(k))
 		return rv;
+	TRY(allow_none(k));
 	k->no_index = true;
 	k->rec.index = (struct pin_index){0};
 	if (k->m->intents->n) /* the index that is given up */

@@ -114,9 +114,7 @@ static const struct pin_flags {
 
 static CK_FLAGS count_flags(uint32_t count, uint32_t limit, const struct pin_flags *f)
 {
-	if (count >= limit)
-		return f->locked;
-	return (count ? f->low : 0) | (count + 1 == limit ? f->final : 0);
+	return (count ? f->low : 0) | (count + 1 == limit ? f->final : 0) | (count >= limit ? f->locked : 0);
 }
 
 struct description {
@@ -124,7 +122,17 @@ struct description {
 	struct token_info *info;
 };
 
-static CK_RV count_pin(struct conn *c, const struct pin_rec *pin, const struct pin_flags *f, CK_FLAGS *flags)
+/* A PIN's counter can't be read: is this the token's TPM at all? */
+static CK_RV look_for_parent(struct conn *c, struct tpm_token *t)
+{
+	struct storage *storage;
+	CK_RV rv = parent_storage(c, t->parent, &storage);
+
+	return rv == CKR_TOKEN_NOT_RECOGNIZED ? rv : CKR_OK; /* what else is wrong with an index is login's to explain */
+}
+
+static CK_RV count_pin(struct conn *c, struct tpm_token *t, const struct pin_rec *pin, const struct pin_flags *f,
+		       CK_FLAGS *flags)
 {
 	const struct conn_properties *p;
 	uint32_t count, limit;
@@ -134,8 +142,9 @@ static CK_RV count_pin(struct conn *c, const struct pin_rec *pin, const struct p
 		return CKR_OK;
 	TRY(conn_properties(c, &p));
 	if (pin->index.handle) {
-		/* An index that can't be read is login's to explain. */
-		if (pin_count(c, pin, &count, &limit, &known) == CKR_OK && known)
+		if (pin_count(c, pin, &count, &limit, &known) != CKR_OK)
+			return look_for_parent(c, t);
+		if (known)
 			*flags |= count_flags(count, limit, f);
 		return CKR_OK;
 	}
@@ -157,8 +166,8 @@ static CK_RV describe_body(struct conn *c, void *arg)
 	i->hardware = (CK_VERSION){.major = 2, .minor = (CK_BYTE)(p->revision % 100)};
 	i->firmware = (CK_VERSION){.major = (CK_BYTE)(p->firmware[0] >> 16), .minor = (CK_BYTE)p->firmware[0]};
 	if (d->t->initialized) {
-		TRY(count_pin(c, &d->t->rec.user, &pin_flags[TOKEN_USER], &flags));
-		TRY(count_pin(c, &d->t->rec.so, &pin_flags[TOKEN_SO], &flags));
+		TRY(count_pin(c, d->t, &d->t->rec.user, &pin_flags[TOKEN_USER], &flags));
+		TRY(count_pin(c, d->t, &d->t->rec.so, &pin_flags[TOKEN_SO], &flags));
 	}
 	i->flags |= flags;
 	return CKR_OK;
