@@ -4,18 +4,13 @@
  *   secret    1   0: the authValue comes from the private secret, 1: from the public one
  *   auth id  16   random; the authValue is HMAC-SHA-256(authorization key, auth id)
  *   public        sized TPM2B_PUBLIC
- *   private       sized TPM2B_PRIVATE, wrapped by the storage key
- *
- * RSA and EC keys alike may sign and decrypt as far as the TPM is concerned; which of it an application may do is the
- * object's CKA_SIGN, CKA_DECRYPT and CKA_DERIVE, which may change while a TPM's attributes cannot. */
+ *   private       sized TPM2B_PRIVATE, wrapped by the storage key */
 #include "key.h"
 
 #include "crypto.h"
-#include "der.h"
 #include "log.h"
 #include "name.h"
-#include "soft.h"
-#include "token.h"
+#include "public.h"
 #include "tokenrec.h"
 
 #define BLOB_VERSION 1
