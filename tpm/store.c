@@ -40,6 +40,7 @@ struct store {
 	bool listed;                  /* the listing is of `dir` and can be believed while that stays */
 	struct store_stamp dir;
 	int lock_fd, dir_fd;          /* while the lock is held, else -1 */
+	int reading_fd;               /* the directory, between store_begin_reading() and _end_, else -1 */
 };
 
 /* What an errno means to the caller, when reading and when writing. */
@@ -153,7 +154,7 @@ CK_RV store_new(const struct conf_section *conf, struct store **ret)
 		return CKR_HOST_MEMORY;
 	}
 	s->path = path;
-	s->lock_fd = s->dir_fd = -1;
+	s->lock_fd = s->dir_fd = s->reading_fd = -1;
 	*ret = s;
 	return CKR_OK;
 }
@@ -163,6 +164,7 @@ void store_free(struct store *s)
 	if (!s)
 		return;
 	store_unlock(s);
+	store_end_reading(s);
 	free(s->listing.at);
 	free(s->path);
 	free(s);
@@ -173,7 +175,8 @@ void store_forked(struct store *s)
 	/* Closing a copy of the descriptor leaves the parent's lock alone; unlocking wouldn't. */
 	fd_cleanup(&s->lock_fd);
 	fd_cleanup(&s->dir_fd);
-	s->lock_fd = s->dir_fd = -1;
+	fd_cleanup(&s->reading_fd);
+	s->lock_fd = s->dir_fd = s->reading_fd = -1;
 }
 
 const char *store_path(const struct store *s)
@@ -358,17 +361,37 @@ void store_forget(struct store *s)
 
 /* ---- reading ---- */
 
-static CK_RV read_all(struct store *s, int fd, const char *name, struct buffer *out)
+static int open_for_reading(const struct store *s)
+{
+	return store_sys.open(AT_FDCWD, s->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+}
+
+void store_begin_reading(struct store *s)
+{
+	if (s->reading_fd < 0)
+		s->reading_fd = open_for_reading(s);
+}
+
+void store_end_reading(struct store *s)
+{
+	fd_cleanup(&s->reading_fd);
+	s->reading_fd = -1;
+}
+
+/* `size` bytes are there, since files are replaced, never written to; one that is longer all the same is read whole. */
+static CK_RV read_all(struct store *s, int fd, const char *name, size_t size, struct buffer *out)
 {
 	uint8_t chunk[4096];
 	CK_RV rv = CKR_OK;
+	size_t done = 0;
 	ssize_t n;
 
-	while ((n = store_sys.read(fd, chunk, sizeof chunk)) != 0) {
+	while ((done != size || !size) && (n = store_sys.read(fd, chunk, sizeof chunk)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return failed(s, "read", name, false);
+		done += (size_t)n;
 		buffer_put(out, BYTES(chunk, (size_t)n));
 		rv = buffer_status(out);
 		if (rv == CKR_DEVICE_MEMORY) {
@@ -381,14 +404,11 @@ static CK_RV read_all(struct store *s, int fd, const char *name, struct buffer *
 	return rv;
 }
 
-static CK_RV read_file(struct store *s, const char *name, struct buffer *out, struct store_stamp *stamp)
+static CK_RV read_in(struct store *s, int dir, const char *name, struct buffer *out, struct store_stamp *stamp)
 {
-	int dir CLEANUP(fd_cleanup) = store_sys.open(AT_FDCWD, s->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	int fd CLEANUP(fd_cleanup) = -1;
 	struct stat st;
 
-	if (dir < 0)
-		return errno == ENOENT ? CKR_OBJECT_HANDLE_INVALID : failed(s, "open", "the directory", false);
 	/* Not through a symbolic link, and never waiting on a FIFO. */
 	fd = store_sys.open(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
 	if (fd < 0)
@@ -399,10 +419,22 @@ static CK_RV read_file(struct store *s, const char *name, struct buffer *out, st
 		log_error("store %s: %s is no file of ours (skipped)", s->path, name);
 		return CKR_DEVICE_ERROR;
 	}
-	TRY(read_all(s, fd, name, out));
+	TRY(read_all(s, fd, name, (size_t)st.st_size, out));
 	if (stamp)
 		*stamp = stamp_of(&st);
 	return CKR_OK;
+}
+
+static CK_RV read_file(struct store *s, const char *name, struct buffer *out, struct store_stamp *stamp)
+{
+	int dir CLEANUP(fd_cleanup) = -1;
+
+	if (s->reading_fd >= 0)
+		return read_in(s, s->reading_fd, name, out, stamp);
+	dir = open_for_reading(s);
+	if (dir < 0)
+		return errno == ENOENT ? CKR_OBJECT_HANDLE_INVALID : failed(s, "open", "the directory", false);
+	return read_in(s, dir, name, out, stamp);
 }
 
 CK_RV store_read(struct store *s, const uint8_t id[16], struct buffer *out, struct store_stamp *stamp)

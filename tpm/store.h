@@ -74,6 +74,10 @@ CK_RV store_list(struct store *s, const struct store_listing **ret, bool *change
 /* The next store_list() looks again. */
 void store_forget(struct store *s);
 
+/* Between these two store_read() opens the directory once, not for each record.  Nothing else changes. */
+void store_begin_reading(struct store *s);
+void store_end_reading(struct store *s);
+
 /* Appends a file's content to *out; *stamp (may be NULL) is of the very file that was read.
  * CKR_OBJECT_HANDLE_INVALID: there is no such file. */
 CK_RV store_read(struct store *s, const uint8_t id[16], struct buffer *out, struct store_stamp *stamp) MUST_CHECK;

@@ -144,8 +144,10 @@ static CK_RV sync(struct tpm_token *t, const struct token_view *view)
 	if (t->told == t->listing->serial && !t->reopen)
 		return CKR_OK;
 	rv = match(t, view);
+	store_begin_reading(t->store);
 	if (rv == CKR_OK)
 		rv = tell_changes(t, view);
+	store_end_reading(t->store);
 	if (rv != CKR_OK)
 		return rv;
 	t->reopen = false;
