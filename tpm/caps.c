@@ -4,6 +4,9 @@
 
 #define MAX_PROPERTIES TPM2_MAX_TPM_PROPERTIES
 #define ALG_LIMIT 256
+/* TPM_CC: the commands of the specification (Part 2, 6.5.2). */
+#define COMMAND_FIRST 0x100u
+#define COMMAND_LIMIT 0x100u
 
 static void word_text(uint32_t v, char out[4])
 {
@@ -125,6 +128,41 @@ CK_RV conn_has_alg(struct conn *c, TPM2_ALG_ID alg, bool *ret)
 	*ret = alg < ALG_LIMIT && c->caps.algs[alg / 8] >> alg % 8 & 1;
 	return CKR_OK;
 }
+
+/* ---- commands ---- */
+
+/* One page; *first becomes the next one's start, 0 after the last.  Vendors' commands are left out. */
+static CK_RV ask_commands(struct conn *c, TPM2_CC *first, uint8_t bits[32])
+{
+	TPML_CCA list;
+	TPM2_CC last = 0;
+	bool more;
+
+	TRY(tpm2_get_commands(c, *first, &list, &more));
+	for (size_t i = 0; i < list.count; i++) {
+		last = list.commandAttributes[i] & (TPMA_CC_COMMANDINDEX_MASK | TPMA_CC_V);
+		if (last >= COMMAND_FIRST && last < COMMAND_FIRST + COMMAND_LIMIT)
+			bits[(last - COMMAND_FIRST) / 8] |= (uint8_t)(1u << last % 8);
+	}
+	*first = more && last >= *first && last < COMMAND_FIRST + COMMAND_LIMIT ? last + 1 : 0;
+	return CKR_OK;
+}
+
+CK_RV conn_has_command(struct conn *c, TPM2_CC command, bool *ret)
+{
+	TPM2_CC at = command - COMMAND_FIRST;
+	uint8_t bits[sizeof c->caps.commands] = {0};
+
+	for (TPM2_CC first = COMMAND_FIRST; !c->caps.have_commands && first;)
+		TRY(ask_commands(c, &first, bits));
+	if (!c->caps.have_commands)
+		memcpy(c->caps.commands, bits, sizeof bits);
+	c->caps.have_commands = true;
+	*ret = at < COMMAND_LIMIT && c->caps.commands[at / 8] >> at % 8 & 1;
+	return CKR_OK;
+}
+
+/* ---- keys ---- */
 
 CK_RV conn_has_curve(struct conn *c, TPM2_ECC_CURVE curve, bool *ret)
 {

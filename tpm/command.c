@@ -1,11 +1,8 @@
 /* Commands.  Each names its handles' entities in order, prepares, and takes the answer apart; call.c does the rest. */
-#include "command.h"
+#include "command_private.h"
 
-#include "conn_private.h"
 #include "log.h"
 #include "name.h"
-
-#define MAX_STIR 128
 
 /* Nothing wrong with us or the TPM: there is no object at that handle (or index).  A resource manager answers for the
  * transient ones itself. */
@@ -28,14 +25,13 @@ static void expect_name(struct call *k, const TPM2B_PUBLIC *public, const TPM2B_
 		k->rc = TSS2_ESYS_RC_RSP_AUTH_FAILED;
 }
 
-static void expect_transient(struct call *k, TPM2_HANDLE handle)
+void expect_transient(struct call *k, TPM2_HANDLE handle)
 {
 	if (k->rc == TSS2_RC_SUCCESS && handle >> TPM2_HR_SHIFT != TPM2_HT_TRANSIENT)
 		k->rc = TSS2_SYS_RC_MALFORMED_RESPONSE;
 }
 
-/* The answer's parameters were a secret: they don't stay in SYS's memory until another answer takes their place. */
-static void wipe_answer(struct call *k)
+void wipe_answer(struct call *k)
 {
 	const uint8_t *p;
 	size_t n;
@@ -49,22 +45,48 @@ static void wipe_answer(struct call *k)
 
 static const struct command get_capability = {.name = "TPM2_GetCapability", .flags = CALL_REPEAT | CALL_PURE};
 
-CK_RV tpm2_get_capability(struct conn *c, struct session *s, TPM2_CAP capability, uint32_t property, uint32_t count,
-			  TPMS_CAPABILITY_DATA *ret)
+/* What is asked for: up to `count` of a kind, from `first` on. */
+struct question {
+	TPM2_CAP capability;
+	uint32_t first, count;
+};
+
+static CK_RV ask(struct conn *c, struct session *s, const struct question *q, TPMS_CAPABILITY_DATA *ret, bool *ret_more)
 {
 	struct call k = {.session = s};
 	TPMS_CAPABILITY_DATA data = {0};
-	TPMI_YES_NO more;
+	TPMI_YES_NO more = TPM2_NO;
 
 	call_begin(&k, c, &get_capability);
-	while (call_try(&k, Tss2_Sys_GetCapability_Prepare(k.sys, capability, property, count)))
+	while (call_try(&k, Tss2_Sys_GetCapability_Prepare(k.sys, q->capability, q->first, q->count)))
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_GetCapability_Complete(k.sys, &more, &data);
-	if (k.rc == TSS2_RC_SUCCESS && data.capability != capability)
+	if (k.rc == TSS2_RC_SUCCESS && data.capability != q->capability)
 		k.rc = TSS2_SYS_RC_MALFORMED_RESPONSE;
 	TRY(call_end(&k));
 	*ret = data;
+	*ret_more = more == TPM2_YES;
+	return CKR_OK;
+}
+
+CK_RV tpm2_get_capability(struct conn *c, struct session *s, TPM2_CAP capability, uint32_t property, uint32_t count,
+			  TPMS_CAPABILITY_DATA *ret)
+{
+	const struct question q = {.capability = capability, .first = property, .count = count};
+	bool more;
+
+	return ask(c, s, &q, ret, &more);
+}
+
+CK_RV tpm2_get_commands(struct conn *c, TPM2_CC first, TPML_CCA *ret, bool *ret_more)
+{
+	const struct question q = {.capability = TPM2_CAP_COMMANDS, .first = first, .count = TPM2_MAX_CAP_CC};
+	TPMS_CAPABILITY_DATA data;
+
+	TRY(ask(c, NULL, &q, &data, ret_more));
+	*ret = data.data.command;
+	ret->count = MIN(ret->count, TPM2_MAX_CAP_CC);
 	return CKR_OK;
 }
 
@@ -217,6 +239,45 @@ CK_RV tpm2_load(struct conn *c, const struct entity *parent, struct session *s, 
 	return CKR_OK;
 }
 
+static const struct command import = {.name = "TPM2_Import", .flags = CALL_REPEAT | CALL_PURE};
+
+CK_RV tpm2_import(struct conn *c, const struct entity *parent, struct session *s, const struct import_req *req,
+		  TPM2B_PRIVATE *ret)
+{
+	static const TPM2B_DATA no_inner_key;
+	static const TPMT_SYM_DEF_OBJECT no_inner = {.algorithm = TPM2_ALG_NULL};
+	struct call k = {.names = {parent}, .n_names = 1, .auth = parent, .session = s};
+	TPM2B_PRIVATE private = {0};
+
+	call_begin(&k, c, &import);
+	while (call_try(&k, Tss2_Sys_Import_Prepare(k.sys, parent->handle, &no_inner_key, req->public, req->duplicate,
+						    req->seed, &no_inner)))
+		;
+	if (k.rc == TSS2_RC_SUCCESS)
+		k.rc = Tss2_Sys_Import_Complete(k.sys, &private);
+	TRY(call_end(&k));
+	*ret = private;
+	return CKR_OK;
+}
+
+static const struct command object_change_auth = {.name = "TPM2_ObjectChangeAuth", .flags = CALL_REPEAT | CALL_PURE};
+
+CK_RV tpm2_object_change_auth(struct conn *c, const struct entity *object, const struct entity *parent,
+			      struct session *s, const TPM2B_AUTH *auth, TPM2B_PRIVATE *ret)
+{
+	struct call k = {.names = {object, parent}, .n_names = 2, .auth = object, .session = s};
+	TPM2B_PRIVATE private = {0};
+
+	call_begin(&k, c, &object_change_auth);
+	while (call_try(&k, Tss2_Sys_ObjectChangeAuth_Prepare(k.sys, object->handle, parent->handle, auth)))
+		;
+	if (k.rc == TSS2_RC_SUCCESS)
+		k.rc = Tss2_Sys_ObjectChangeAuth_Complete(k.sys, &private);
+	TRY(call_end(&k));
+	*ret = private;
+	return CKR_OK;
+}
+
 static const struct command flush = {.name = "TPM2_FlushContext", .flags = CALL_REPEAT | CALL_PURE};
 
 CK_RV tpm2_flush(struct conn *c, TPM2_HANDLE handle)
@@ -356,113 +417,6 @@ CK_RV tpm2_policy_get_digest(struct conn *c, struct session *policy, TPM2B_DIGES
 	TRY(call_end(&k));
 	*ret = digest;
 	return CKR_OK;
-}
-
-/* ---- using objects ---- */
-
-static const struct command unseal = {.name = "TPM2_Unseal", .flags = CALL_PURE | CALL_COUNTS};
-
-CK_RV tpm2_unseal(struct conn *c, const struct entity *item, struct session *s, TPM2B_SENSITIVE_DATA *ret)
-{
-	struct call k = {.names = {item}, .n_names = 1, .auth = item, .session = s};
-	TPM2B_SENSITIVE_DATA data = {0};
-	CK_RV rv;
-
-	call_begin(&k, c, &unseal);
-	while (call_try(&k, Tss2_Sys_Unseal_Prepare(k.sys, item->handle)))
-		;
-	if (k.rc == TSS2_RC_SUCCESS)
-		k.rc = Tss2_Sys_Unseal_Complete(k.sys, &data);
-	wipe_answer(&k);
-	rv = call_end(&k);
-	if (rv == CKR_OK)
-		*ret = data;
-	wipe(&data, sizeof data);
-	return rv;
-}
-
-static const struct command sign = {.name = "TPM2_Sign", .flags = CALL_REPEAT | CALL_PURE};
-
-CK_RV tpm2_sign(struct conn *c, const struct entity *key, struct session *s, const TPM2B_DIGEST *digest,
-		const TPMT_SIG_SCHEME *scheme, TPMT_SIGNATURE *ret)
-{
-	static const TPMT_TK_HASHCHECK no_ticket = {.tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL};
-	struct call k = {.names = {key}, .n_names = 1, .auth = key, .session = s};
-	TPMT_SIGNATURE signature;
-
-	call_begin(&k, c, &sign);
-	while (call_try(&k, Tss2_Sys_Sign_Prepare(k.sys, key->handle, digest, scheme, &no_ticket)))
-		;
-	if (k.rc == TSS2_RC_SUCCESS)
-		k.rc = Tss2_Sys_Sign_Complete(k.sys, &signature);
-	TRY(call_end(&k));
-	*ret = signature;
-	return CKR_OK;
-}
-
-static const struct command rsa_decrypt = {.name = "TPM2_RSA_Decrypt", .flags = CALL_REPEAT | CALL_PURE};
-
-CK_RV tpm2_rsa_decrypt(struct conn *c, const struct entity *key, struct session *s, const TPM2B_PUBLIC_KEY_RSA *in,
-		       const TPMT_RSA_DECRYPT *scheme, TPM2B_PUBLIC_KEY_RSA *ret)
-{
-	static const TPM2B_DATA no_label;
-	struct call k = {.names = {key}, .n_names = 1, .auth = key, .session = s};
-	TPM2B_PUBLIC_KEY_RSA out = {0};
-	CK_RV rv;
-
-	call_begin(&k, c, &rsa_decrypt);
-	while (call_try(&k, Tss2_Sys_RSA_Decrypt_Prepare(k.sys, key->handle, in, scheme, &no_label)))
-		;
-	if (k.rc == TSS2_RC_SUCCESS)
-		k.rc = Tss2_Sys_RSA_Decrypt_Complete(k.sys, &out);
-	wipe_answer(&k);
-	rv = call_end(&k);
-	if (rv == CKR_OK)
-		*ret = out;
-	wipe(&out, sizeof out);
-	return rv;
-}
-
-/* ---- random numbers ---- */
-
-static const struct command get_random = {.name = "TPM2_GetRandom", .flags = CALL_REPEAT | CALL_PURE};
-
-CK_RV tpm2_get_random(struct conn *c, struct session *s, uint8_t *out, size_t n, size_t *ret_n)
-{
-	struct call k = {.session = s};
-	TPM2B_DIGEST bytes = {0};
-	uint16_t want = (uint16_t)MIN(n, sizeof bytes.buffer);
-
-	call_begin(&k, c, &get_random);
-	while (call_try(&k, Tss2_Sys_GetRandom_Prepare(k.sys, want)))
-		;
-	if (k.rc == TSS2_RC_SUCCESS)
-		k.rc = Tss2_Sys_GetRandom_Complete(k.sys, &bytes);
-	wipe_answer(&k);
-	if (k.rc == TSS2_RC_SUCCESS && (bytes.size == 0 || bytes.size > want))
-		k.rc = TSS2_SYS_RC_MALFORMED_RESPONSE;
-	TRY(call_end(&k));
-	memcpy(out, bytes.buffer, bytes.size);
-	*ret_n = bytes.size;
-	wipe(&bytes, sizeof bytes);
-	return CKR_OK;
-}
-
-static const struct command stir_random = {.name = "TPM2_StirRandom", .flags = CALL_REPEAT | CALL_PURE};
-
-CK_RV tpm2_stir_random(struct conn *c, struct session *s, struct bytes in)
-{
-	struct call k = {.session = s};
-	TPM2B_SENSITIVE_DATA data = {.size = (uint16_t)in.len};
-
-	if (in.len > MAX_STIR)
-		return conn_fail(c, CKR_GENERAL_ERROR);
-	memcpy(data.buffer, in.ptr, in.len);
-	call_begin(&k, c, &stir_random);
-	while (call_try(&k, Tss2_Sys_StirRandom_Prepare(k.sys, &data)))
-		;
-	wipe(&data, sizeof data);
-	return call_end(&k);
 }
 
 /* ---- NV ---- */

@@ -14,6 +14,8 @@
 /* s: NULL, or one with TPMA_SESSION_AUDIT, which vouches for the answer. */
 CK_RV tpm2_get_capability(struct conn *c, struct session *s, TPM2_CAP capability, uint32_t property, uint32_t count,
 			  TPMS_CAPABILITY_DATA *ret) MUST_CHECK;
+/* The attributes of implemented commands from `first` on, ascending; *ret_more: there are others behind the last. */
+CK_RV tpm2_get_commands(struct conn *c, TPM2_CC first, TPML_CCA *ret, bool *ret_more) MUST_CHECK;
 /* Handles of the TPM from `first` on that are of its type, ascending, at most `cap`. */
 CK_RV tpm2_get_handles(struct conn *c, TPM2_HANDLE first, TPM2_HANDLE *ret, size_t cap, size_t *ret_n) MUST_CHECK;
 /* Whether the TPM has these parameters. */

@@ -122,10 +122,11 @@ struct sequence {
 };
 
 struct caps {
-	bool have_fixed, have_variable, have_algs, have_curves, have_rsa, have_bus;
+	bool have_fixed, have_variable, have_algs, have_commands, have_curves, have_rsa, have_bus;
 	bool bus;              /* can be tapped, for all that is proven */
 	struct conn_properties properties;
 	uint8_t algs[32];      /* a bit for each TPM_ALG_ID below 256 */
+	uint8_t commands[32];  /* a bit for each TPM_CC from 0x100 to 0x1ff */
 	TPM2_ECC_CURVE curves[CONN_MAX_CURVES];
 	size_t n_curves;
 	uint16_t rsa[CONN_RSA_SIZES];
@@ -183,12 +184,13 @@ bool math_hmac(struct session_math *m, struct bytes key, const struct bytes *pie
 /* AES-128-CFB in place; key and IV are the halves of key_iv. */
 bool math_cfb(struct session_math *m, const uint8_t key_iv[32], bool encrypt, uint8_t *data, size_t n) MUST_CHECK;
 
-/* A salt for a session, 32 bytes or the size of the key's nameAlg, and its encrypted form (Part 1, 19.6.12 and
- * Annex B.10.2, C.6.1). */
+/* A salt for a session (label "SECRET") or a duplicate's seed ("DUPLICATE"), of the size of the key's nameAlg, and its
+ * encrypted form (Part 1, 19.6.12 and Annex B.10.2, C.6.1). */
 struct salt {
 	uint8_t b[64];
 	size_t len;
 };
-CK_RV salt_make(const TPM2B_PUBLIC *key, struct salt *ret, TPM2B_ENCRYPTED_SECRET *ret_secret) MUST_CHECK;
+CK_RV salt_make(const TPM2B_PUBLIC *key, const char *label, struct salt *ret,
+		TPM2B_ENCRYPTED_SECRET *ret_secret) MUST_CHECK;
 
 #endif

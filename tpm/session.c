@@ -305,7 +305,7 @@ static CK_RV start_salted(struct conn *c, struct session *s, const struct salt_k
 	struct salt salt;
 	bool ok;
 
-	TRY(salt_make(key->public, &salt, &secret));
+	TRY(salt_make(key->public, "SECRET", &salt, &secret));
 	CK_RV rv = start(c, s, key, &secret);
 
 	if (rv == CKR_OK) {

@@ -194,19 +194,26 @@ static bool shared_x(EVP_PKEY *own, EVP_PKEY *peer, uint8_t *z, size_t field)
 	       EVP_PKEY_derive(ctx, z, &n) > 0 && n == field;
 }
 
+/* How a salt is made: the nameAlg of the key that opens it, and what it is for. */
+struct salting {
+	const struct hash *hash;
+	struct bytes label; /* with its terminating zero, which counts */
+};
+
 /* KDFe (Part 1, 11.4.10.3), one block: the salt is as long as the digest. */
-static CK_RV kdfe(const struct hash *h, struct bytes z, const struct point *own, const struct point *peer, uint8_t *out)
+static CK_RV kdfe(const struct salting *h, struct bytes z, const struct point *own, const struct point *peer,
+		  uint8_t *out)
 {
 	struct buffer b CLEANUP(buffer_done);
 
 	buffer_init(&b, 1024);
 	buffer_put_be32(&b, 1);
 	buffer_put(&b, z);
-	buffer_put(&b, BYTES("SECRET", sizeof "SECRET"));
+	buffer_put(&b, h->label);
 	buffer_put(&b, BYTES(own->b + 1, own->field));
 	buffer_put(&b, BYTES(peer->b + 1, peer->field));
 	TRY(buffer_status(&b));
-	return hash_once(h, buffer_bytes(&b), out);
+	return hash_once(h->hash, buffer_bytes(&b), out);
 }
 
 static CK_RV put_point(const struct point *p, TPM2B_ENCRYPTED_SECRET *ret)
@@ -231,7 +238,8 @@ static void shared_wipe(struct shared_secret *z)
 }
 
 /* An ephemeral key's point goes out, the ECDH result through KDFe is the salt. */
-static CK_RV salt_ecc(const TPMT_PUBLIC *key, const struct hash *h, struct salt *ret, TPM2B_ENCRYPTED_SECRET *secret)
+static CK_RV salt_ecc(const TPMT_PUBLIC *key, const struct salting *h, struct salt *ret,
+		      TPM2B_ENCRYPTED_SECRET *secret)
 {
 	const struct curve *curve = curve_by_tpm(key->parameters.eccDetail.curveID);
 	struct point peer, own = {.b = {0}};
@@ -248,7 +256,7 @@ static CK_RV salt_ecc(const TPMT_PUBLIC *key, const struct hash *h, struct salt 
 	if (!eph || !pkey || !shared_x(eph, pkey, z.x, curve->field) ||
 	    EVP_PKEY_get_octet_string_param(eph, OSSL_PKEY_PARAM_PUB_KEY, own.b, sizeof own.b, &n) <= 0 ||
 	    n != 1 + 2 * curve->field || own.b[0] != 4)
-		return crypto_failed("salting a session", CKR_DEVICE_ERROR);
+		return crypto_failed("salting a session or a key", CKR_DEVICE_ERROR);
 	rv = kdfe(h, BYTES(z.x, curve->field), &own, &peer, ret->b);
 	if (rv == CKR_OK)
 		rv = put_point(&own, secret);
@@ -269,15 +277,16 @@ static EVP_PKEY *rsa_pkey(const TPMT_PUBLIC *key)
 	return public_pkey("RSA", params);
 }
 
-/* A random salt, by OAEP with the key's nameAlg and the label SECRET, whose terminating zero counts. */
-static CK_RV salt_rsa(const TPMT_PUBLIC *key, const struct hash *h, struct salt *ret, TPM2B_ENCRYPTED_SECRET *secret)
+/* A random salt, by OAEP with the key's nameAlg and the label. */
+static CK_RV salt_rsa(const TPMT_PUBLIC *key, const struct salting *h, struct salt *ret, TPM2B_ENCRYPTED_SECRET *secret)
 {
-	char oaep[] = OSSL_PKEY_RSA_PAD_MODE_OAEP, label[] = "SECRET";
+	char oaep[] = OSSL_PKEY_RSA_PAD_MODE_OAEP;
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, oaep, 0),
-		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, (char *)h->name, 0),
-		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, (char *)h->name, 0),
-		OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, label, sizeof label),
+		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, (char *)h->hash->name, 0),
+		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, (char *)h->hash->name, 0),
+		OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, (void *)h->label.ptr,
+						  h->label.len),
 		OSSL_PARAM_END};
 	EVP_PKEY *pkey CLEANUP(pkey_cleanup) = rsa_pkey(key);
 	EVP_PKEY_CTX *ctx CLEANUP(pkey_ctx_cleanup) =
@@ -287,24 +296,24 @@ static CK_RV salt_rsa(const TPMT_PUBLIC *key, const struct hash *h, struct salt 
 	TRY(random_bytes(ret->b, ret->len));
 	if (!ctx || EVP_PKEY_encrypt_init_ex(ctx, params) <= 0 ||
 	    EVP_PKEY_encrypt(ctx, secret->secret, &n, ret->b, ret->len) <= 0)
-		return crypto_failed("salting a session", CKR_DEVICE_ERROR);
+		return crypto_failed("salting a session or a key", CKR_DEVICE_ERROR);
 	secret->size = (uint16_t)n;
 	return CKR_OK;
 }
 
-CK_RV salt_make(const TPM2B_PUBLIC *key, struct salt *ret, TPM2B_ENCRYPTED_SECRET *ret_secret)
+CK_RV salt_make(const TPM2B_PUBLIC *key, const char *label, struct salt *ret, TPM2B_ENCRYPTED_SECRET *ret_secret)
 {
 	const TPMT_PUBLIC *p = &key->publicArea;
-	const struct hash *h = name_hash(p->nameAlg);
+	const struct salting h = {.hash = name_hash(p->nameAlg), .label = BYTES(label, strlen(label) + 1)};
 
-	if (!h || h->size > sizeof ret->b)
+	if (!h.hash || h.hash->size > sizeof ret->b)
 		return CKR_DEVICE_ERROR;
-	ret->len = h->size;
+	ret->len = h.hash->size;
 	switch (p->type) {
 	case TPM2_ALG_ECC:
-		return salt_ecc(p, h, ret, ret_secret);
+		return salt_ecc(p, &h, ret, ret_secret);
 	case TPM2_ALG_RSA:
-		return salt_rsa(p, h, ret, ret_secret);
+		return salt_rsa(p, &h, ret, ret_secret);
 	default:
 		return CKR_DEVICE_ERROR;
 	}
