@@ -244,12 +244,20 @@ static CK_RV load_storage(struct conn *c, struct storage *s, struct entity *ret)
 	return CKR_OK;
 }
 
+/* Another one may be loaded: a key that isn't the token's own has a parent of its own. */
+static bool is_loaded(struct conn *c, const struct storage *s)
+{
+	const struct held_object *o = c->held.storage ? scratch_of(c, c->held.storage) : NULL;
+
+	return o && name_equal(&o->name, &s->entity.name);
+}
+
 CK_RV handles_storage(struct conn *c, struct storage *storage, struct entity *ret)
 {
 	*ret = storage->entity;
 	if (storage->entity.handle != TPM2_RH_NULL)
 		return CKR_OK;
-	if (c->held.storage) {
+	if (is_loaded(c, storage)) {
 		ret->handle = c->held.storage;
 		return CKR_OK;
 	}

@@ -30,9 +30,40 @@ static const TPM2B_PUBLIC ecc_p256 = {
 	},
 };
 
+/* What TSS2 files mean by the owner's handle as parent (ASN.1 Specification for TPM 2.0 Key Files, 3.1.8; so
+ * tpm2-openssl and ssh-tpm-agent): the same with an empty `unique` (EK template H-2), which makes another key of it; or
+ * the RSA-2048 one (H-1). */
+static const TPM2B_PUBLIC file_ecc_p256 = {
+	.publicArea = {
+		.type = TPM2_ALG_ECC,
+		.nameAlg = TPM2_ALG_SHA256,
+		.objectAttributes = STORAGE_ATTRIBUTES | TPMA_OBJECT_SENSITIVEDATAORIGIN,
+		.parameters.eccDetail = {
+			.symmetric = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB},
+			.scheme.scheme = TPM2_ALG_NULL,
+			.curveID = TPM2_ECC_NIST_P256,
+			.kdf.scheme = TPM2_ALG_NULL,
+		},
+	},
+};
+static const TPM2B_PUBLIC file_rsa_2048 = {
+	.publicArea = {
+		.type = TPM2_ALG_RSA,
+		.nameAlg = TPM2_ALG_SHA256,
+		.objectAttributes = STORAGE_ATTRIBUTES | TPMA_OBJECT_SENSITIVEDATAORIGIN,
+		.parameters.rsaDetail = {
+			.symmetric = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB},
+			.scheme.scheme = TPM2_ALG_NULL,
+			.keyBits = 2048,
+		},
+	},
+};
+
 struct parent {
 	atomic_uint refs;
-	struct parent_rec rec;
+	struct parent_rec rec;    /* given: the handle, else 0 */
+	bool given;               /* no name is known */
+	const TPM2B_PUBLIC *tmpl; /* a primary may be made from it; NULL: it may not */
 	/* Below: only inside sequences. */
 	atomic_ullong looked;     /* conn_generation() of the search; 0: none yet */
 	atomic_bool found;
@@ -47,6 +78,21 @@ CK_RV parent_new(const struct parent_rec *rec, struct parent **ret)
 		return CKR_HOST_MEMORY;
 	atomic_init(&p->refs, 1);
 	p->rec = *rec;
+	p->tmpl = rec->tmpl == PARENT_ECC_P256 ? &ecc_p256 : NULL;
+	*ret = p;
+	return CKR_OK;
+}
+
+CK_RV parent_given(TPM2_HANDLE handle, bool rsa, struct parent **ret)
+{
+	const bool persistent = handle != TPM2_RH_OWNER;
+	const struct parent_rec rec = {.handle = persistent ? handle : 0};
+	struct parent *p;
+
+	TRY(parent_new(&rec, &p));
+	p->given = true;
+	if (!persistent)
+		p->tmpl = rsa ? &file_rsa_2048 : &file_ecc_p256;
 	*ret = p;
 	return CKR_OK;
 }
@@ -91,7 +137,10 @@ static CK_RV make_primary(struct conn *c, const TPM2B_PUBLIC *tmpl, TPM2B_PUBLIC
 	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
 	rv = tpm2_create_primary(c, &owner, NULL, tmpl, public, ret);
 	base = rv == CKR_OK ? TPM2_RC_SUCCESS : conn_rc_base(c);
-	if (base == TPM2_RC_BAD_AUTH || base == TPM2_RC_AUTH_FAIL)
+	if (tmpl != &ecc_p256 && (base == TPM2_RC_BAD_AUTH || base == TPM2_RC_AUTH_FAIL))
+		log_error("the TPM's owner authorization is set, so that the primary key that a TSS2 file's key hangs below "
+			  "can't be made: let its owner put the key below a persistent handle");
+	else if (base == TPM2_RC_BAD_AUTH || base == TPM2_RC_AUTH_FAIL)
 		log_error("there is no storage key at 0x%08x that fits, and the TPM's owner authorization is set, so that "
 			  "none can be made: let the owner make the standard ECC storage key persistent there, once "
 			  "(tpm2_createprimary -C o -P …, tpm2_evictcontrol -C o -P …)", SRK_HANDLE);
@@ -145,6 +194,12 @@ CK_RV parent_make(struct conn *c, struct parent_rec *ret)
 
 /* ---- finding ---- */
 
+/* fits(): a name whose hash we can compute, so that it was checked against the public area. */
+static bool is_it(const struct parent *p, const struct storage *s)
+{
+	return p->given || (name_equal(&s->entity.name, &p->rec.name) && fits(&s->public));
+}
+
 static CK_RV find_persistent(struct conn *c, struct parent *p, bool *ret)
 {
 	TPM2_HANDLE at = p->rec.handle ? p->rec.handle : SRK_HANDLE;
@@ -152,9 +207,10 @@ static CK_RV find_persistent(struct conn *c, struct parent *p, bool *ret)
 	bool there;
 
 	*ret = false;
+	if (p->given && !p->rec.handle)
+		return CKR_OK;
 	TRY(tpm2_read_public(c, at, &s.public, &s.entity.name, &there));
-	/* fits(): a name whose hash we can compute, so that it was checked against the public area. */
-	if (!there || !name_equal(&s.entity.name, &p->rec.name) || !fits(&s.public))
+	if (!there || !is_it(p, &s))
 		return CKR_OK;
 	p->storage = s;
 	*ret = true;
@@ -163,15 +219,16 @@ static CK_RV find_persistent(struct conn *c, struct parent *p, bool *ret)
 
 static CK_RV find_primary(struct conn *c, struct parent *p, bool *ret)
 {
-	struct storage s = {.hierarchy = TPM2_RH_OWNER, .tmpl = ecc_p256};
+	struct storage s = {.hierarchy = TPM2_RH_OWNER};
 	struct entity primary;
 
 	*ret = false;
-	if (p->rec.tmpl != PARENT_ECC_P256)
+	if (!p->tmpl)
 		return CKR_OK;
-	TRY(make_primary(c, &s.tmpl, &s.public, &primary));
-	if (name_equal(&primary.name, &p->rec.name) && fits(&s.public)) {
-		s.entity.name = primary.name;
+	s.tmpl = *p->tmpl;
+	TRY(make_primary(c, p->tmpl, &s.public, &primary));
+	s.entity.name = primary.name;
+	if (is_it(p, &s)) {
 		s.entity.handle = TPM2_RH_NULL;
 		TRY(tpm2_context_save(c, primary.handle, &s.context));
 		s.saved = true;
@@ -179,6 +236,17 @@ static CK_RV find_primary(struct conn *c, struct parent *p, bool *ret)
 		*ret = true;
 	}
 	return tpm2_flush(c, primary.handle);
+}
+
+static void explain_missing(const struct parent *p)
+{
+	if (p->given)
+		log_error("there is nothing at 0x%08x in this TPM, where the file of a key says that its parent is",
+			  p->rec.handle);
+	else
+		log_error("the token's storage key is not in this TPM: the TPM was cleared, or the token's directory "
+			  "belongs to another machine; take it back there, or move it away to start anew: what was in "
+			  "a cleared TPM is lost");
 }
 
 CK_RV parent_storage(struct conn *c, struct parent *p, struct storage **ret)
@@ -192,9 +260,7 @@ CK_RV parent_storage(struct conn *c, struct parent *p, struct storage **ret)
 		p->found = found;
 		p->looked = conn_generation(c);
 		if (!found)
-			log_error("the token's storage key is not in this TPM: the TPM was cleared, or the token's "
-				  "directory belongs to another machine; take it back there, or move it away to "
-				  "start anew: what was in a cleared TPM is lost");
+			explain_missing(p);
 	}
 	if (!p->found)
 		return CKR_TOKEN_NOT_RECOGNIZED;

@@ -10,6 +10,10 @@ struct parent;
 
 /* One that will be looked for when it is first used. */
 CK_RV parent_new(const struct parent_rec *rec, struct parent **ret) MUST_CHECK;
+/* What another program's key hangs below: a persistent handle, or TPM2_RH_OWNER for the primary that a TSS2 file means
+ * by it: of RSA-2048 if `rsa`, else of ECC P-256.  No name is known, so whatever is there is taken; the wrong one shows
+ * as TPM2_RC_INTEGRITY when a key is loaded. */
+CK_RV parent_given(TPM2_HANDLE handle, bool rsa, struct parent **ret) MUST_CHECK;
 struct parent *parent_ref(struct parent *p);
 void parent_unref(struct parent *p); /* NULL is fine */
 static inline void parent_cleanup(struct parent **p)
