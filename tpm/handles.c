@@ -267,6 +267,16 @@ CK_RV handles_storage(struct conn *c, struct storage *storage, struct entity *re
 	return CKR_OK;
 }
 
+CK_RV handles_context(struct conn *c, const TPMS_CONTEXT *context, struct entity *ret)
+{
+	struct entity loaded = {0};
+
+	TRY(tpm2_context_load(c, context, &loaded.handle));
+	held_add_object(c, loaded.handle, &loaded.name);
+	*ret = loaded;
+	return CKR_OK;
+}
+
 /* ---- keys ---- */
 
 static struct held_key *cached(struct conn *c, const uint8_t id[16])

@@ -21,6 +21,9 @@ struct storage {
  * it was cleared), and flushed when the sequence ends. */
 CK_RV handles_storage(struct conn *c, struct storage *storage, struct entity *ret) MUST_CHECK;
 
+/* Loads what tpm2_context_save() put away, e.g. a sequence object; flushed when the sequence of commands ends. */
+CK_RV handles_context(struct conn *c, const TPMS_CONTEXT *context, struct entity *ret) MUST_CHECK;
+
 /* A key's stored form. */
 struct key_blob {
 	uint8_t id[16];             /* tells keys apart in the cache; e.g. the object's */
