@@ -4,7 +4,8 @@
 
 /* The kinds of operations that use a private key, in the order in which a context-specific login looks for the one
  * that waits for it. */
-static const enum session_op with_keys[] = {SESSION_SIGN, SESSION_DECRYPT, SESSION_ENCRYPT, SESSION_VERIFY};
+static const enum session_op with_keys[] = {SESSION_SIGN, SESSION_DECRYPT, SESSION_ENCRYPT, SESSION_VERIFY,
+	SESSION_UNWRAP, SESSION_DERIVE};
 
 static struct operation *waiting_operation(const struct session *s)
 {

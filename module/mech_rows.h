@@ -10,7 +10,7 @@ struct mech_rows {
 	size_t n;
 };
 
-extern const struct mech_rows mech_rsa_rows, mech_ec_rows, mech_sym_rows, mech_mac_rows;
+extern const struct mech_rows mech_rsa_rows, mech_ec_rows, mech_sym_rows, mech_mac_rows, mech_own_rows;
 
 /* Copies a parameter struct of exactly n bytes, which needn't be aligned; CKR_MECHANISM_PARAM_INVALID. */
 CK_RV mech_param_read(const CK_MECHANISM *given, void *to, size_t n) MUST_CHECK;

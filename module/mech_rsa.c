@@ -45,18 +45,18 @@ struct mech_lengths mech_rsa_lengths(const struct scheme *scheme, size_t modulus
 	} rows[] = {{CKM_RSA_PKCS, 11, 0}, {CKM_RSA_PKCS_OAEP, 2, 2}};
 
 	if (scheme->type == CKM_RSA_PKCS_PSS)
-		return (struct mech_lengths){scheme->hash->size, scheme->hash->size};
+		return (struct mech_lengths){scheme->hash->size, scheme->hash->size, 1};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		size_t taken = rows[i].fixed + rows[i].hashes * (scheme->hash ? scheme->hash->size : 0);
 
 		if (rows[i].base == scheme->type)
-			return (struct mech_lengths){0, modulus > taken ? modulus - taken : 0};
+			return (struct mech_lengths){0, modulus > taken ? modulus - taken : 0, 1};
 	}
-	return (struct mech_lengths){0, modulus};
+	return (struct mech_lengths){0, modulus, 1};
 }
 
 #define SIGNATURE (CKF_SIGN | CKF_VERIFY)
-#define CIPHER (CKF_ENCRYPT | CKF_DECRYPT)
+#define CIPHER (CKF_ENCRYPT | CKF_DECRYPT | CKF_WRAP | CKF_UNWRAP)
 #define RSA(mech_, base_, flags_, ...)                                                                                 \
 	{.type = (mech_), .base = (base_), .flags = (flags_), .class = CKO_PRIVATE_KEY, .key_type = CKK_RSA, __VA_ARGS__}
 #define RSA_HASHED(name)                                                                                               \
@@ -68,7 +68,7 @@ struct mech_lengths mech_rsa_lengths(const struct scheme *scheme, size_t modulus
 static const struct mech rows[] = {
 	RSA(CKM_RSA_PKCS_KEY_PAIR_GEN, CKM_RSA_PKCS_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR),
 	RSA(CKM_RSA_PKCS, CKM_RSA_PKCS, SIGNATURE | CIPHER),
-	RSA(CKM_RSA_X_509, CKM_RSA_X_509, SIGNATURE | CIPHER),
+	RSA(CKM_RSA_X_509, CKM_RSA_X_509, SIGNATURE | CIPHER, .filling = FILL_BEFORE),
 	RSA(CKM_RSA_PKCS_OAEP, CKM_RSA_PKCS_OAEP, CIPHER, .param = param_oaep),
 	RSA(CKM_RSA_PKCS_PSS, CKM_RSA_PKCS_PSS, SIGNATURE, .param = param_pss),
 	RSA_HASHED(SHA1),

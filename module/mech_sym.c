@@ -1,4 +1,4 @@
-/* AES mechanisms (PKCS#11 3.2, 6.13) and the generators of secret keys. */
+/* AES mechanisms (PKCS#11 3.2, 6.13), the generators of secret keys, and the mechanism of our own. */
 #include "mech_rows.h"
 
 #define AES_BLOCK 16
@@ -53,19 +53,59 @@ static CK_RV param_gcm(const struct mech *m, const CK_MECHANISM *given, struct s
 	return CKR_OK;
 }
 
+/* Without an IV, the standard's (RFC 3394, 2.2.3.1; RFC 5649, 3). */
+static CK_RV param_wrap_iv(const CK_MECHANISM *given, size_t len, struct scheme *ret)
+{
+	if (given->ulParameterLen == 0)
+		return CKR_OK;
+	if (!given->pParameter || given->ulParameterLen != len)
+		return CKR_MECHANISM_PARAM_INVALID;
+	ret->iv = BYTES(given->pParameter, len);
+	return CKR_OK;
+}
+
+static CK_RV param_key_wrap(const struct mech *m UNUSED, const CK_MECHANISM *given, struct scheme *ret)
+{
+	return param_wrap_iv(given, 8, ret);
+}
+
+static CK_RV param_kwp(const struct mech *m UNUSED, const CK_MECHANISM *given, struct scheme *ret)
+{
+	return param_wrap_iv(given, 4, ret);
+}
+
 #define CIPHER (CKF_ENCRYPT | CKF_DECRYPT)
+/* Of the modes that PKCS#11 lets wrap keys, those that tell whether the result is one, or that everybody uses. */
+#define WRAPPING (CIPHER | CKF_WRAP | CKF_UNWRAP)
 #define SECRET(mech_, key_type_, flags_, ...)                                                                          \
 	{.type = (mech_), .base = (mech_), .flags = (flags_), .class = CKO_SECRET_KEY, .key_type = (key_type_),        \
 	 .input = INPUT_STREAM, __VA_ARGS__}
+#define WHOLE(mech_, ...)                                                                                              \
+	{.type = (mech_), .base = (mech_), .flags = WRAPPING, .class = CKO_SECRET_KEY, .key_type = CKK_AES,            \
+	 .input = INPUT_WHOLE, __VA_ARGS__}
 
 static const struct mech rows[] = {
 	SECRET(CKM_AES_KEY_GEN, CKK_AES, CKF_GENERATE),
-	SECRET(CKM_AES_ECB, CKK_AES, CIPHER),
-	SECRET(CKM_AES_CBC, CKK_AES, CIPHER, .param = param_iv),
-	SECRET(CKM_AES_CBC_PAD, CKK_AES, CIPHER, .param = param_iv),
+	SECRET(CKM_AES_ECB, CKK_AES, WRAPPING, .filling = FILL_BEHIND),
+	SECRET(CKM_AES_CBC, CKK_AES, WRAPPING, .filling = FILL_BEHIND, .param = param_iv),
+	SECRET(CKM_AES_CBC_PAD, CKK_AES, WRAPPING, .wraps_private = true, .param = param_iv),
 	SECRET(CKM_AES_CTR, CKK_AES, CIPHER, .param = param_ctr),
-	SECRET(CKM_AES_GCM, CKK_AES, CIPHER, .param = param_gcm),
+	SECRET(CKM_AES_CFB128, CKK_AES, CIPHER, .param = param_iv),
+	SECRET(CKM_AES_OFB, CKK_AES, CIPHER, .param = param_iv),
+	SECRET(CKM_AES_GCM, CKK_AES, WRAPPING, .wraps_private = true, .param = param_gcm),
+	WHOLE(CKM_AES_KEY_WRAP, .plain = {16, MECH_WHOLE_MAX, 8}, .sealed = {24, MECH_WHOLE_MAX, 8},
+	      .param = param_key_wrap),
+	WHOLE(CKM_AES_KEY_WRAP_KWP, .plain = {1, MECH_WHOLE_MAX, 1}, .sealed = {16, MECH_WHOLE_MAX, 8},
+	      .wraps_private = true, .param = param_kwp),
 	SECRET(CKM_GENERIC_SECRET_KEY_GEN, CKK_GENERIC_SECRET, CKF_GENERATE),
 };
 
 const struct mech_rows mech_sym_rows = {.at = rows, .n = ARRAY_LEN(rows)};
+
+/* Ours: a TPM's own form of its keys.  The parameter, the new authorization value, is api_wrap.c's to read. */
+static const struct mech own_rows[] = {
+	{.type = CKM_SIGNET_TSS2_KEY, .base = CKM_SIGNET_TSS2_KEY, .flags = CKF_WRAP, .class = CK_UNAVAILABLE_INFORMATION,
+	 .key_type = CK_UNAVAILABLE_INFORMATION, .exports = true},
+};
+
+const struct mech_rows mech_own_rows = {.at = own_rows, .n = ARRAY_LEN(own_rows)};

@@ -5,11 +5,12 @@
 #include "mech_rows.h"
 #include "soft.h"
 
-static const struct mech_rows *const families[] = {&mech_rsa_rows, &mech_ec_rows, &mech_sym_rows, &mech_mac_rows};
+static const struct mech_rows *const families[] = {&mech_rsa_rows, &mech_ec_rows, &mech_sym_rows, &mech_mac_rows,
+						 &mech_own_rows};
 
 #define EC_FLAGS (CKF_EC_F_P | CKF_EC_OID | CKF_EC_CURVENAME | CKF_EC_UNCOMPRESS | CKF_EC_COMPRESS)
 /* What the front does itself for key pairs, with the public half (R4). */
-#define PUBLIC_WORK (CKF_VERIFY | CKF_ENCRYPT)
+#define PUBLIC_WORK (CKF_VERIFY | CKF_ENCRYPT | CKF_WRAP)
 
 const struct mech *mech_find(CK_MECHANISM_TYPE type)
 {
@@ -32,8 +33,23 @@ static const struct token_mech *row_of(const struct token_mech *rows, size_t n, 
 struct offer {
 	CK_FLAGS front, token;            /* uses: of the front, of the token */
 	const struct token_mech *soft;    /* limits of the front; NULL: none */
-	const struct token_mech *row;     /* of the token; set if `token` isn't 0 */
+	const struct token_mech *row;     /* of the token; NULL: it has none */
+	bool hardware;
 };
+
+/* To whoever does the work, wrapping is encryption, and unwrapping decryption. */
+static CK_FLAGS with_wrapping(CK_FLAGS uses)
+{
+	return uses | (uses & CKF_ENCRYPT ? CKF_WRAP : 0) | (uses & CKF_DECRYPT ? CKF_UNWRAP : 0);
+}
+
+/* The token's own form of its keys: it has one or not, and no table says more. */
+static struct offer export_offer(const struct slot *slot)
+{
+	bool can = slot->token->ops->export_key != NULL;
+
+	return (struct offer){.token = can ? CKF_WRAP : 0, .hardware = can};
+}
 
 static CK_RV offer_of(struct slot *slot, const struct mech *m, struct offer *ret)
 {
@@ -41,16 +57,18 @@ static CK_RV offer_of(struct slot *slot, const struct mech *m, struct offer *ret
 	const struct token_mech *rows;
 	size_t n;
 
-	*ret = (struct offer){.front = uses & CKF_DIGEST};
-	if (ret->front)
+	*ret = m->exports ? export_offer(slot) : (struct offer){.front = uses & CKF_DIGEST};
+	if (ret->front || m->exports)
 		return CKR_OK;
 	TRY(slot->token->ops->mechs(slot->token, &rows, &n));
 	ret->soft = row_of(soft_mechs, soft_mechs_count, m->base);
 	ret->row = row_of(rows, n, m->base);
 	if (m->class == CKO_PRIVATE_KEY && ret->soft)
-		ret->front = uses & PUBLIC_WORK & ret->soft->flags;
+		ret->front = uses & PUBLIC_WORK & with_wrapping(ret->soft->flags);
 	if (ret->row)
-		ret->token = uses & ret->row->flags & ~(m->class == CKO_PRIVATE_KEY ? (CK_FLAGS)PUBLIC_WORK : 0);
+		ret->token = uses & with_wrapping(ret->row->flags) &
+			     ~(m->class == CKO_PRIVATE_KEY ? (CK_FLAGS)PUBLIC_WORK : 0);
+	ret->hardware = ret->token && ret->row->flags & CKF_HW;
 	return CKR_OK;
 }
 
@@ -70,8 +88,8 @@ CK_RV mech_info(struct slot *slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *re
 	ret->ulMinKeySize = limits ? limits->min : 0;
 	ret->ulMaxKeySize = limits ? limits->max : 0;
 	ret->flags = o.front | o.token | (m->flags & EC_FLAGS);
-	if (o.token)
-		ret->flags |= o.row->flags & CKF_HW;
+	if (o.hardware)
+		ret->flags |= CKF_HW;
 	return CKR_OK;
 }
 
@@ -196,13 +214,13 @@ size_t mech_key_size(const struct attrs *key)
 struct mech_lengths mech_lengths(const struct mech *m, const struct scheme *scheme, CK_FLAGS use,
 				 const struct attrs *key)
 {
+	const bool opens = use == CKF_DECRYPT || use == CKF_UNWRAP;
+	const struct mech_lengths *own = opens ? &m->sealed : &m->plain;
 	const size_t modulus = (mech_key_size(key) + 7) / 8;
 
 	if (m->key_type != CKK_RSA || modulus == 0)
-		return (struct mech_lengths){0, MECH_WHOLE_MAX};
-	if (use == CKF_DECRYPT)
-		return (struct mech_lengths){modulus, modulus};
-	return mech_rsa_lengths(scheme, modulus);
+		return own->max ? *own : (struct mech_lengths){0, MECH_WHOLE_MAX, 1};
+	return opens ? (struct mech_lengths){modulus, modulus, 1} : mech_rsa_lengths(scheme, modulus);
 }
 
 CK_RV mech_key_fits(struct slot *slot, const struct mech *m, CK_FLAGS use, const struct scheme *scheme,
@@ -222,4 +240,22 @@ CK_RV mech_key_fits(struct slot *slot, const struct mech *m, CK_FLAGS use, const
 	if (size > 0 && m->base == CKM_RSA_PKCS_OAEP && 2 * scheme->hash->size + 2 > (size + 7) / 8)
 		return CKR_KEY_SIZE_RANGE;
 	return CKR_OK;
+}
+
+CK_RV mech_print(const struct scheme *scheme, uint8_t ret[SCHEME_PRINT])
+{
+	struct buffer b CLEANUP(buffer_done);
+
+	buffer_init(&b, MECH_WHOLE_MAX);
+	buffer_put_be64(&b, scheme->type);
+	buffer_put_be64(&b, scheme->hash ? scheme->hash->mech : 0);
+	buffer_put_be64(&b, scheme->mgf ? scheme->mgf->mech : 0);
+	buffer_put_be64(&b, scheme->salt_len);
+	buffer_put_be64(&b, scheme->tag_len);
+	buffer_put_be64(&b, scheme->counter_bits);
+	buffer_put_sized(&b, scheme->iv);
+	buffer_put_sized(&b, scheme->aad);
+	buffer_put_sized(&b, scheme->label);
+	TRY(buffer_status(&b));
+	return hash_once(&crypto_hashes[HASH_SHA256], buffer_bytes(&b), ret);
 }

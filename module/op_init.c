@@ -15,6 +15,9 @@ static const struct use {
 	[SESSION_DIGEST] = {.flag = CKF_DIGEST},
 	[SESSION_SIGN] = {.flag = CKF_SIGN, .attribute = CKA_SIGN, .kind = OP_SIGN},
 	[SESSION_VERIFY] = {.flag = CKF_VERIFY, .attribute = CKA_VERIFY, .kind = OP_VERIFY, .public_half = true},
+	[SESSION_WRAP] = {.flag = CKF_WRAP, .attribute = CKA_WRAP, .kind = OP_ENCRYPT, .public_half = true},
+	[SESSION_UNWRAP] = {.flag = CKF_UNWRAP, .attribute = CKA_UNWRAP, .kind = OP_DECRYPT},
+	[SESSION_DERIVE] = {.flag = CKF_DERIVE, .attribute = CKA_DERIVE, .kind = OP_DERIVE},
 };
 
 static CK_RV cancel(struct session *s, enum session_op which)
@@ -25,7 +28,7 @@ static CK_RV cancel(struct session *s, enum session_op which)
 	return CKR_OK;
 }
 
-static CK_RV find_key(struct session *s, CK_OBJECT_HANDLE handle, struct object **ret)
+CK_RV op_find_key(struct session *s, CK_OBJECT_HANDLE handle, struct object **ret)
 {
 	struct object *o = object_find(s, handle);
 	CK_OBJECT_CLASS class;
@@ -39,8 +42,7 @@ static CK_RV find_key(struct session *s, CK_OBJECT_HANDLE handle, struct object 
 	return CKR_OK;
 }
 
-/* CKA_ALLOWED_MECHANISMS; an empty list is what a key without restrictions shows. */
-static bool mechanism_allowed(const struct attrs *key, CK_MECHANISM_TYPE type)
+bool op_mechanism_allowed(const struct attrs *key, CK_MECHANISM_TYPE type)
 {
 	CK_MECHANISM_TYPE allowed;
 	struct bytes list;
@@ -115,16 +117,10 @@ static CK_RV begin_work(struct operation *op, const struct use *use, const struc
 	return op->ops->op_begin(slot->token, use->kind, scheme, op->key->obj, &op->token, &op->max);
 }
 
-static void op_discard(struct operation **op)
+static CK_RV begin(enum session_op which, const struct mech *m, const struct scheme *scheme, struct object *key,
+		   struct operation **ret)
 {
-	if (*op)
-		op_destroy(*op);
-}
-
-static CK_RV begin(struct session *s, enum session_op which, const struct mech *m, const struct scheme *scheme,
-		   struct object *key)
-{
-	struct operation *op CLEANUP(op_discard) = calloc(1, sizeof *op);
+	struct operation *op CLEANUP(operation_cleanup) = calloc(1, sizeof *op);
 
 	if (!op)
 		return CKR_HOST_MEMORY;
@@ -135,32 +131,64 @@ static CK_RV begin(struct session *s, enum session_op which, const struct mech *
 		op->lengths = mech_lengths(m, scheme, uses[which].flag, key->obj->attrs);
 		op->wants_auth = m->class == CKO_PRIVATE_KEY && !uses[which].public_half &&
 				 object_flag(key, CKA_ALWAYS_AUTHENTICATE);
+		if (op->wants_auth)
+			TRY(mech_print(scheme, op->print));
 		TRY(begin_work(op, &uses[which], scheme));
 	}
-	s->op[which] = TAKE(op);
+	*ret = TAKE(op);
 	return CKR_OK;
 }
 
-CK_RV operation_init(struct call *c, enum session_op which, const CK_MECHANISM *given, CK_OBJECT_HANDLE key)
+/* The checks of C_XxxInit behind those of the operation's place, and an operation that is in none yet. */
+static CK_RV prepare(struct session *s, enum session_op which, const CK_MECHANISM *given, CK_OBJECT_HANDLE key,
+		     struct operation **ret)
 {
 	const struct use *use = &uses[which];
 	struct object *o = NULL;
 	const struct mech *m;
 	struct scheme scheme;
 
-	if (!given)
-		return cancel(c->session, which);
-	if (c->session->op[which])
-		return CKR_OPERATION_ACTIVE;
 	if (which != SESSION_DIGEST)
-		TRY(find_key(c->session, key, &o));
-	TRY(mech_for(c->slot, given->mechanism, use->flag, &m));
-	if (o && !mechanism_allowed(o->obj->attrs, given->mechanism))
+		TRY(op_find_key(s, key, &o));
+	TRY(mech_for(s->slot, given->mechanism, use->flag, &m));
+	if (o && !op_mechanism_allowed(o->obj->attrs, given->mechanism))
 		return CKR_MECHANISM_INVALID;
 	TRY(mech_param(m, given, &scheme));
 	if (o)
 		TRY(check_key(o, use, m, &scheme));
-	return begin(c->session, which, m, &scheme, o);
+	return begin(which, m, &scheme, o, ret);
+}
+
+CK_RV operation_init(struct call *c, enum session_op which, const CK_MECHANISM *given, CK_OBJECT_HANDLE key)
+{
+	if (!given)
+		return cancel(c->session, which);
+	if (c->session->op[which])
+		return CKR_OPERATION_ACTIVE;
+	return prepare(c->session, which, given, key, &c->session->op[which]);
+}
+
+static bool same_use(const struct operation *a, const struct operation *b)
+{
+	return a->key->handle == b->key->handle && a->mech == b->mech && memcmp(a->print, b->print, SCHEME_PRINT) == 0;
+}
+
+CK_RV operation_once(struct session *s, enum session_op which, const CK_MECHANISM *given, CK_OBJECT_HANDLE key,
+		     struct operation **ret)
+{
+	struct operation *op CLEANUP(operation_cleanup) = NULL, *waiting CLEANUP(operation_cleanup) = NULL;
+
+	TRY(prepare(s, which, given, key, &op));
+	waiting = TAKE(s->op[which]);
+	if (!op->wants_auth) {
+		*ret = TAKE(op);
+	} else if (waiting && !waiting->wants_auth && same_use(waiting, op)) {
+		*ret = TAKE(waiting);
+	} else {
+		s->op[which] = TAKE(op);
+		return CKR_USER_NOT_LOGGED_IN;
+	}
+	return CKR_OK;
 }
 
 /* Longer than any signature that the mechanisms here make. */

@@ -23,15 +23,26 @@ static bool is_cipher(const struct operation *op)
 	return op->which == SESSION_ENCRYPT || op->which == SESSION_DECRYPT;
 }
 
+/* What the engine gets in the last call. */
+static size_t last_len(const struct operation *op, enum op_step step, size_t in_len)
+{
+	return op->mech->input == INPUT_WHOLE && step == STEP_FINAL ? op->collected.len : in_len;
+}
+
 size_t op_bound(const struct operation *op, enum op_step step, size_t in_len)
 {
+	bool whole = op->mech->input == INPUT_WHOLE;
+
 	if (op->held.ptr)
 		return op->held.len;
 	if (op->which == SESSION_DIGEST)
 		return op->mech->hash->size;
-	if (is_cipher(op) && op->mech->input == INPUT_STREAM)
-		return engine_size(op, in_len, step != STEP_UPDATE);
-	return step == STEP_UPDATE ? 0 : op->max;
+	if (step == STEP_UPDATE && (whole || !is_cipher(op)))
+		return 0;
+	/* One block of a key pair's mechanism has the key's size. */
+	if (!is_cipher(op) || (whole && op->mech->class == CKO_PRIVATE_KEY))
+		return op->max;
+	return engine_size(op, last_len(op, step, in_len), step != STEP_UPDATE);
 }
 
 bool op_may_shrink(const struct operation *op, enum op_step step)
@@ -44,13 +55,18 @@ static CK_RV length_error(const struct operation *op)
 	return op->which == SESSION_DECRYPT ? CKR_ENCRYPTED_DATA_LEN_RANGE : CKR_DATA_LEN_RANGE;
 }
 
+bool op_length_fits(const struct operation *op, size_t len)
+{
+	const struct mech_lengths *l = &op->lengths;
+
+	return len >= l->min && len <= l->max && len % l->unit == 0;
+}
+
 CK_RV op_check_length(const struct operation *op, enum op_step step, size_t in_len)
 {
-	size_t len = step == STEP_FINAL ? op->collected.len : in_len;
-
 	if (op->mech->input != INPUT_WHOLE || op->which == SESSION_VERIFY || step == STEP_UPDATE)
 		return CKR_OK;
-	return len >= op->lengths.min && len <= op->lengths.max ? CKR_OK : length_error(op);
+	return op_length_fits(op, last_len(op, step, in_len)) ? CKR_OK : length_error(op);
 }
 
 /* ---- hashing ---- */
@@ -193,4 +209,14 @@ CK_RV op_run(struct operation *op, enum op_step step, struct bytes in, struct ou
 		in = buffer_bytes(&copy);
 	}
 	return step == STEP_UPDATE ? run_update(op, in, out) : run_last(op, step, in, out);
+}
+
+size_t operation_once_size(const struct operation *op, size_t in_len)
+{
+	return engine_size(op, in_len, true);
+}
+
+CK_RV operation_once_run(struct operation *op, struct bytes in, struct outbuf *out)
+{
+	return engine_finish(op, in, out);
 }

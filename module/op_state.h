@@ -38,6 +38,7 @@ struct operation {
 	uint8_t *signature;            /* C_VerifySignatureInit's; owned */
 	size_t signature_len;
 	bool wants_auth;
+	uint8_t print[SCHEME_PRINT];   /* operation_once(): which scheme it was begun with */
 	bool busy;                     /* a thread works on it without the slot's lock … */
 	bool orphan;                   /* … and has to free it: the session gave it up meanwhile */
 };
@@ -45,11 +46,20 @@ struct operation {
 /* Frees everything; not for a busy one. */
 void op_destroy(struct operation *op);
 
+/* ---- op_init.c ---- */
+
+/* A key that the session sees; CKR_KEY_HANDLE_INVALID, also for an object of another class. */
+CK_RV op_find_key(struct session *s, CK_OBJECT_HANDLE handle, struct object **ret) MUST_CHECK;
+/* CKA_ALLOWED_MECHANISMS; an empty list is what a key without restrictions shows. */
+bool op_mechanism_allowed(const struct attrs *key, CK_MECHANISM_TYPE type);
+
 /* ---- op_run.c: the work of one step, without the slot's lock ---- */
 
 /* Most bytes that the step can give; exact unless op_may_shrink(). */
 size_t op_bound(const struct operation *op, enum op_step step, size_t in_len);
 bool op_may_shrink(const struct operation *op, enum op_step step);
+/* Whether that length is one of op->lengths. */
+bool op_length_fits(const struct operation *op, size_t len);
 /* What is known to be wrong with the length of the whole input before any work: CKR_DATA_LEN_RANGE,
  * CKR_ENCRYPTED_DATA_LEN_RANGE.  Not of verification, where the signature's length counts as much. */
 CK_RV op_check_length(const struct operation *op, enum op_step step, size_t in_len) MUST_CHECK;

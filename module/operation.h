@@ -27,6 +27,25 @@ CK_RV operation_init_signature(struct call *c, const CK_MECHANISM *given, CK_OBJ
 /* C_DigestKey. */
 CK_RV operation_digest_key(struct call *c, CK_OBJECT_HANDLE key) MUST_CHECK;
 
+/* The one step of C_WrapKey, C_UnwrapKey and C_DeriveKey (which: SESSION_WRAP …): the checks of an Init, with its codes
+ * (CKR_KEY_…; the caller has other names for some), and an operation that is the caller's to free.
+ *
+ * All three do their work under the slot's lock, operation_once_run() too: it is a part of a call that goes on with
+ * objects of the slot, and none of them may change in between.
+ *
+ * A key with CKA_ALWAYS_AUTHENTICATE: CKR_USER_NOT_LOGGED_IN, as C_Decrypt says it.  The operation waits in the session
+ * for its context-specific login; the same call again (key, mechanism and parameters) then finds it and goes on. */
+CK_RV operation_once(struct session *s, enum session_op which, const CK_MECHANISM *given, CK_OBJECT_HANDLE key,
+		     struct operation **ret) MUST_CHECK;
+/* Most bytes that operation_once_run() gives for an input of that length: exact where nothing is unpadded. */
+size_t operation_once_size(const struct operation *op, size_t in_len);
+/* Input and result; out->cap is at least operation_once_size(). */
+CK_RV operation_once_run(struct operation *op, struct bytes in, struct outbuf *out) MUST_CHECK;
+static inline void operation_cleanup(struct operation **op)
+{
+	operation_free(*op);
+}
+
 enum op_step { STEP_ONESHOT, STEP_UPDATE, STEP_FINAL };
 
 /* The arguments of one such call as the application gave them. */

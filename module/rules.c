@@ -92,9 +92,9 @@ const struct rule rules[FN_COUNT] = {
 
 	[FN_C_GenerateKey] = OBJECTS,
 	[FN_C_GenerateKeyPair] = OBJECTS,
-	[FN_C_WrapKey] = STUB,
-	[FN_C_UnwrapKey] = STUB,
-	[FN_C_DeriveKey] = STUB,
+	[FN_C_WrapKey] = OBJECTS,
+	[FN_C_UnwrapKey] = OBJECTS,
+	[FN_C_DeriveKey] = OBJECTS,
 	[FN_C_WrapKeyAuthenticated] = STUB,
 	[FN_C_UnwrapKeyAuthenticated] = STUB,
 	[FN_C_EncapsulateKey] = STUB,

@@ -7,8 +7,19 @@
 struct operation; /* operation.h */
 struct search;    /* object.h */
 
-/* The operation slots of a session; dual-purpose functions are not offered, so each kind is independent. */
-enum session_op { SESSION_ENCRYPT, SESSION_DECRYPT, SESSION_DIGEST, SESSION_SIGN, SESSION_VERIFY, SESSION_OPS };
+/* The operation slots of a session; dual-purpose functions are not offered, so each kind is independent.  The last
+ * three are done within one call: in a slot is only what waits for a context-specific login (operation_once()). */
+enum session_op {
+	SESSION_ENCRYPT,
+	SESSION_DECRYPT,
+	SESSION_DIGEST,
+	SESSION_SIGN,
+	SESSION_VERIFY,
+	SESSION_WRAP,
+	SESSION_UNWRAP,
+	SESSION_DERIVE,
+	SESSION_OPS
+};
 
 struct session {
 	CK_SESSION_HANDLE handle;

@@ -1,9 +1,8 @@
 /* The functions that aren't offered.  Each checks what its class demands (initialized, the session's handle), then says
  * so: no list has a NULL in it (PKCS#11 3.2, chapter 5).
  *
- * Not offered are: saved operation state (keys in a TPM have none that could leave it), recovery,
- * dual-purpose functions, wrapping, derivation, encapsulation, message-based functions,
- * asynchronous calls and validation flags. */
+ * Not offered are: saved operation state (keys in a TPM have none that could leave it), recovery, dual-purpose
+ * functions, authenticated wrapping, encapsulation, message-based functions, asynchronous calls and validation flags. */
 #include "dispatch.h"
 
 CK_RV C_GetOperationState(CK_SESSION_HANDLE session, CK_BYTE_PTR operation_state UNUSED,
@@ -65,27 +64,6 @@ CK_RV C_DecryptVerifyUpdate(CK_SESSION_HANDLE session, CK_BYTE_PTR encrypted_par
 	CK_ULONG encrypted_part_len UNUSED, CK_BYTE_PTR part UNUSED, CK_ULONG_PTR part_len UNUSED)
 {
 	return call_stub(FN_C_DecryptVerifyUpdate, true, session);
-}
-
-CK_RV C_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism UNUSED,
-	CK_OBJECT_HANDLE wrapping_key UNUSED, CK_OBJECT_HANDLE key UNUSED, CK_BYTE_PTR wrapped_key UNUSED,
-	CK_ULONG_PTR wrapped_key_len UNUSED)
-{
-	return call_stub(FN_C_WrapKey, true, session);
-}
-
-CK_RV C_UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism UNUSED,
-	CK_OBJECT_HANDLE unwrapping_key UNUSED, CK_BYTE_PTR wrapped_key UNUSED, CK_ULONG wrapped_key_len UNUSED,
-	CK_ATTRIBUTE_PTR templ UNUSED, CK_ULONG attribute_count UNUSED, CK_OBJECT_HANDLE_PTR key UNUSED)
-{
-	return call_stub(FN_C_UnwrapKey, true, session);
-}
-
-CK_RV C_DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism UNUSED,
-	CK_OBJECT_HANDLE base_key UNUSED, CK_ATTRIBUTE_PTR templ UNUSED, CK_ULONG attribute_count UNUSED,
-	CK_OBJECT_HANDLE_PTR key UNUSED)
-{
-	return call_stub(FN_C_DeriveKey, true, session);
 }
 
 CK_RV C_MessageEncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism UNUSED,

@@ -550,6 +550,7 @@ _Static_assert(sizeof(CK_SESSION_INFO) == 32 && offsetof(CK_SESSION_INFO, ulDevi
 _Static_assert(sizeof(CK_INTERFACE) == 24 && sizeof(CK_ASYNC_DATA) == 40, "3.x structs");
 _Static_assert(sizeof(CK_RSA_PKCS_PSS_PARAMS) == 24 && sizeof(CK_RSA_PKCS_OAEP_PARAMS) == 40, "RSA parameters");
 _Static_assert(sizeof(CK_AES_CTR_PARAMS) == 24 && sizeof(CK_GCM_PARAMS) == 48, "AES parameters");
+_Static_assert(sizeof(CK_ECDH1_DERIVE_PARAMS) == 40, "EC parameters");
 _Static_assert(sizeof(CK_EDDSA_PARAMS) == 24 && sizeof(CK_DATE) == 8, "parameters");
 #endif
 _Static_assert(sizeof(CK_FUNCTION_LIST) == (CRYPTOKI_LEGACY_FUNCTIONS + 1) * sizeof(void *), "68 functions");

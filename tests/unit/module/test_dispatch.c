@@ -31,8 +31,10 @@ Test(dispatch, handle_then_offered_then_arguments_then_state)
 
 	front_token();
 	s = front_session(RO);
+	EXPECT(CKR_SESSION_HANDLE_INVALID, C_SignRecoverInit(s + 1, NULL, 0));
+	EXPECT(CKR_FUNCTION_NOT_SUPPORTED, C_SignRecoverInit(s, NULL, 0));
 	EXPECT(CKR_SESSION_HANDLE_INVALID, C_WrapKey(s + 1, NULL, 0, 0, NULL, NULL));
-	EXPECT(CKR_FUNCTION_NOT_SUPPORTED, C_WrapKey(s, NULL, 0, 0, NULL, NULL));
+	EXPECT(CKR_ARGUMENTS_BAD, C_WrapKey(s, NULL, 0, 0, NULL, NULL));
 	EXPECT(CKR_SESSION_HANDLE_INVALID, C_SetPIN(0, NULL, 1, NULL, 0));
 	EXPECT(CKR_ARGUMENTS_BAD, C_SetPIN(s, NULL, 1, NULL, 0));
 	EXPECT(CKR_SESSION_READ_ONLY, C_SetPIN(s, NULL, 0, NULL, 0));

@@ -45,6 +45,7 @@ struct snapshot {
 
 #define SV (CKF_SIGN | CKF_VERIFY)
 #define ED (CKF_ENCRYPT | CKF_DECRYPT)
+#define WU (CKF_WRAP | CKF_UNWRAP)
 #define EC (CKF_EC_F_P | CKF_EC_OID | CKF_EC_UNCOMPRESS)
 #define EDW (CKF_EC_F_P | CKF_EC_OID | CKF_EC_CURVENAME | CKF_EC_COMPRESS)
 #define HASHED(h)                                                                                                      \
@@ -60,9 +61,9 @@ struct snapshot {
 
 static const struct snapshot all[] = {
 	{CKM_RSA_PKCS_KEY_PAIR_GEN, CKM_RSA_PKCS_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR},
-	{CKM_RSA_PKCS, CKM_RSA_PKCS, SV | ED},
-	{CKM_RSA_X_509, CKM_RSA_X_509, SV | ED},
-	{CKM_RSA_PKCS_OAEP, CKM_RSA_PKCS_OAEP, ED},
+	{CKM_RSA_PKCS, CKM_RSA_PKCS, SV | ED | WU},
+	{CKM_RSA_X_509, CKM_RSA_X_509, SV | ED | WU},
+	{CKM_RSA_PKCS_OAEP, CKM_RSA_PKCS_OAEP, ED | WU},
 	{CKM_RSA_PKCS_PSS, CKM_RSA_PKCS_PSS, SV},
 	{CKM_EC_KEY_PAIR_GEN, CKM_EC_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR | EC},
 	{CKM_ECDSA, CKM_ECDSA, SV | EC},
@@ -71,14 +72,20 @@ static const struct snapshot all[] = {
 	HASHED(SHA256),
 	HASHED(SHA384),
 	HASHED(SHA512),
+	{CKM_ECDH1_DERIVE, CKM_ECDH1_DERIVE, CKF_DERIVE | EC},
+	{CKM_ECDH1_COFACTOR_DERIVE, CKM_ECDH1_DERIVE, CKF_DERIVE | EC},
 	{CKM_EC_EDWARDS_KEY_PAIR_GEN, CKM_EC_EDWARDS_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR | EDW},
 	{CKM_EDDSA, CKM_EDDSA, SV | EDW},
 	{CKM_AES_KEY_GEN, CKM_AES_KEY_GEN, CKF_GENERATE},
-	{CKM_AES_ECB, CKM_AES_ECB, ED},
-	{CKM_AES_CBC, CKM_AES_CBC, ED},
-	{CKM_AES_CBC_PAD, CKM_AES_CBC_PAD, ED},
+	{CKM_AES_ECB, CKM_AES_ECB, ED | WU},
+	{CKM_AES_CBC, CKM_AES_CBC, ED | WU},
+	{CKM_AES_CBC_PAD, CKM_AES_CBC_PAD, ED | WU},
 	{CKM_AES_CTR, CKM_AES_CTR, ED},
-	{CKM_AES_GCM, CKM_AES_GCM, ED},
+	{CKM_AES_CFB128, CKM_AES_CFB128, ED},
+	{CKM_AES_OFB, CKM_AES_OFB, ED},
+	{CKM_AES_GCM, CKM_AES_GCM, ED | WU},
+	{CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP, ED | WU},
+	{CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_KWP, ED | WU},
 	{CKM_GENERIC_SECRET_KEY_GEN, CKM_GENERIC_SECRET_KEY_GEN, CKF_GENERATE},
 	MACS(SHA_1),
 	MACS(SHA224),
@@ -156,12 +163,12 @@ Test(mech, flags_say_who_can_do_what)
 	cr_assert_eq(i.ulMinKeySize, 2048);
 	cr_assert_eq(i.ulMaxKeySize, 2048);
 	i = info_of(CKM_RSA_PKCS);
-	cr_assert_eq(i.flags, CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_ENCRYPT | CKF_DECRYPT);
+	cr_assert_eq(i.flags, CKF_HW | SV | ED | WU);
 	i = info_of(CKM_ECDSA_SHA384);
 	cr_assert_eq(i.flags, CKF_HW | CKF_SIGN | CKF_VERIFY | EC);
 	/* The token doesn't: what the front does remains, and it isn't hardware. */
 	i = info_of(CKM_RSA_X_509);
-	cr_assert_eq(i.flags, CKF_VERIFY | CKF_ENCRYPT);
+	cr_assert_eq(i.flags, CKF_VERIFY | CKF_ENCRYPT | CKF_WRAP);
 	cr_assert_eq(i.ulMinKeySize, 1024);
 	cr_assert_eq(i.ulMaxKeySize, 4096);
 	i = info_of(CKM_SHA256);
@@ -172,6 +179,44 @@ Test(mech, flags_say_who_can_do_what)
 	cr_assert_eq(mech_info(&fake_slot, CKM_AES_CBC, &i), CKR_MECHANISM_INVALID);
 	cr_assert_eq(mech_info(&fake_slot, CKM_AES_KEY_GEN, &i), CKR_MECHANISM_INVALID);
 	cr_assert_eq(mech_info(&fake_slot, CKM_EC_EDWARDS_KEY_PAIR_GEN, &i), CKR_MECHANISM_INVALID);
+}
+
+Test(mech, wrapping_follows_from_encryption)
+{
+	static const struct token_mech halves[] = {
+		{CKM_AES_CBC, 16, 32, CKF_ENCRYPT},
+		{CKM_AES_CBC_PAD, 16, 32, CKF_DECRYPT},
+		{CKM_AES_CTR, 16, 32, ED},
+		{CKM_ECDH1_DERIVE, 256, 256, CKF_HW | CKF_DERIVE},
+	};
+	CK_MECHANISM_INFO i;
+
+	offer(halves, ARRAY_LEN(halves));
+	cr_assert_eq(info_of(CKM_AES_CBC).flags, CKF_ENCRYPT | CKF_WRAP);
+	cr_assert_eq(info_of(CKM_AES_CBC_PAD).flags, CKF_DECRYPT | CKF_UNWRAP);
+	cr_assert_eq(info_of(CKM_AES_CTR).flags, ED);
+	i = info_of(CKM_ECDH1_COFACTOR_DERIVE);
+	cr_assert_eq(i.flags, CKF_HW | CKF_DERIVE | EC);
+	cr_assert_eq(i.ulMaxKeySize, 256);
+	/* The private half isn't offered, so there is nothing that unwraps. */
+	cr_assert_eq(info_of(CKM_RSA_PKCS_OAEP).flags, CKF_ENCRYPT | CKF_WRAP);
+}
+
+static CK_RV fake_export(struct token *tok, const struct token_obj *obj, struct bytes auth, struct buffer *out)
+{
+	(void)tok, (void)obj, (void)auth, (void)out;
+	return CKR_KEY_NOT_WRAPPABLE;
+}
+
+Test(mech, a_form_of_its_own_is_offered_by_who_has_one)
+{
+	struct token_ops ops = fake_ops;
+	CK_MECHANISM_INFO i;
+
+	cr_assert_eq(mech_info(&fake_slot, CKM_SIGNET_TSS2_KEY, &i), CKR_MECHANISM_INVALID);
+	ops.export_key = fake_export;
+	fake_token.ops = &ops;
+	cr_assert_eq(info_of(CKM_SIGNET_TSS2_KEY).flags, CKF_HW | CKF_WRAP);
 }
 
 /* ---- parameters ---- */
@@ -196,6 +241,8 @@ Test(mech, most_mechanisms_take_no_parameter)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		CK_MECHANISM_TYPE t = all[i].type;
 		const struct mech *m = mech_find(t);
+		if (t == CKM_AES_KEY_WRAP || t == CKM_AES_KEY_WRAP_KWP)
+			continue;
 		if (m->param && !(m->class == CKO_SECRET_KEY && (all[i].flags & CKF_SIGN) && t == m->base))
 			continue;
 		ACCEPT(t, NULL, 0);
@@ -214,7 +261,8 @@ Test(mech, a_mechanism_that_needs_a_parameter_says_so_for_every_wrong_length)
 	} rows[] = {
 		{CKM_RSA_PKCS_PSS, sizeof(CK_RSA_PKCS_PSS_PARAMS)}, {CKM_SHA384_RSA_PKCS_PSS, sizeof(CK_RSA_PKCS_PSS_PARAMS)},
 		{CKM_RSA_PKCS_OAEP, sizeof(CK_RSA_PKCS_OAEP_PARAMS)}, {CKM_AES_CBC, 16}, {CKM_AES_CBC_PAD, 16},
-		{CKM_AES_CTR, sizeof(CK_AES_CTR_PARAMS)}, {CKM_AES_GCM, sizeof(CK_GCM_PARAMS)},
+		{CKM_AES_CTR, sizeof(CK_AES_CTR_PARAMS)}, {CKM_AES_GCM, sizeof(CK_GCM_PARAMS)}, {CKM_AES_CFB128, 16},
+		{CKM_AES_OFB, 16}, {CKM_ECDH1_DERIVE, sizeof(CK_ECDH1_DERIVE_PARAMS)},
 		{CKM_SHA256_HMAC_GENERAL, sizeof(CK_ULONG)}, {CKM_AES_CMAC_GENERAL, sizeof(CK_ULONG)},
 	};
 	uint8_t zero[128] = {0};
@@ -444,4 +492,80 @@ Test(mech, key_sizes_are_those_of_who_does_the_work)
 	cr_assert_eq(fits(CKM_RSA_PKCS_PSS, CKF_VERIFY, &pss, 1024), CKR_KEY_SIZE_RANGE);
 	cr_assert_eq(fits(CKM_RSA_PKCS_PSS, CKF_VERIFY, &pss, 1033), CKR_KEY_SIZE_RANGE);
 	cr_assert_eq(fits(CKM_RSA_PKCS_PSS, CKF_VERIFY, &pss, 1034), CKR_OK);
+}
+
+Test(mech, key_wrap_has_an_iv_or_none)
+{
+	static const struct {
+		CK_MECHANISM_TYPE type;
+		CK_ULONG len;
+	} rows[] = {{CKM_AES_KEY_WRAP, 8}, {CKM_AES_KEY_WRAP_KWP, 4}};
+	uint8_t iv[32] = {7};
+	struct scheme s;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		ACCEPT(rows[i].type, NULL, 0);
+		cr_assert_eq(s.iv.len, 0);
+		ACCEPT(rows[i].type, iv, rows[i].len);
+		cr_assert(s.iv.ptr == iv && s.iv.len == rows[i].len);
+		REFUSE(rows[i].type, NULL, rows[i].len);
+		for (CK_ULONG len = 1; len <= sizeof iv; len++)
+			if (len != rows[i].len)
+				REFUSE(rows[i].type, iv, len);
+	}
+}
+
+Test(mech, ecdh)
+{
+	uint8_t point[65] = {4}, shared[3] = {1, 2, 3};
+	CK_ECDH1_DERIVE_PARAMS p = {CKD_SHA384_KDF, sizeof shared, shared, sizeof point, point}, bad;
+	CK_MECHANISM given = {CKM_ECDH1_DERIVE, &p, sizeof p};
+	struct mech_ecdh e;
+	struct scheme s;
+
+	ACCEPT(CKM_ECDH1_COFACTOR_DERIVE, &p, sizeof p);
+	cr_assert_eq(s.type, CKM_ECDH1_DERIVE);
+	cr_assert_eq(mech_ecdh(&given, &e), CKR_OK);
+	cr_assert(e.kdf == &crypto_hashes[HASH_SHA384] && e.shared.ptr == shared && e.point.len == 65);
+	/* Nothing is shared without a function. */
+	bad = p;
+	bad.kdf = CKD_NULL;
+	REFUSE(CKM_ECDH1_DERIVE, &bad, sizeof bad);
+	bad.ulSharedDataLen = 0;
+	ACCEPT(CKM_ECDH1_DERIVE, &bad, sizeof bad);
+	bad = p;
+	bad.kdf = CKD_SHA1_KDF_ASN1;
+	REFUSE(CKM_ECDH1_DERIVE, &bad, sizeof bad);
+	bad = p;
+	bad.pSharedData = NULL;
+	REFUSE(CKM_ECDH1_DERIVE, &bad, sizeof bad);
+	bad = p;
+	bad.pPublicData = NULL;
+	REFUSE(CKM_ECDH1_DERIVE, &bad, sizeof bad);
+	bad = p;
+	bad.ulPublicDataLen = 0;
+	REFUSE(CKM_ECDH1_DERIVE, &bad, sizeof bad);
+}
+
+Test(mech, a_print_tells_schemes_apart)
+{
+	uint8_t a[SCHEME_PRINT], b[SCHEME_PRINT], label[2] = {1, 2};
+	struct scheme s = {.type = CKM_RSA_PKCS_OAEP, .hash = &crypto_hashes[HASH_SHA1], .mgf = &crypto_hashes[HASH_SHA1],
+			   .label = BYTES_OF(label)}, t = s;
+
+	cr_assert_eq(mech_print(&s, a), CKR_OK);
+	cr_assert_eq(mech_print(&t, b), CKR_OK);
+	cr_assert_eq(memcmp(a, b, sizeof a), 0);
+	t.mgf = &crypto_hashes[HASH_SHA256];
+	cr_assert_eq(mech_print(&t, b), CKR_OK);
+	cr_assert_neq(memcmp(a, b, sizeof a), 0);
+	t = s;
+	t.label.len = 1;
+	cr_assert_eq(mech_print(&t, b), CKR_OK);
+	cr_assert_neq(memcmp(a, b, sizeof a), 0);
+	t = s;
+	t.label = NO_BYTES;
+	t.iv = s.label;
+	cr_assert_eq(mech_print(&t, b), CKR_OK);
+	cr_assert_neq(memcmp(a, b, sizeof a), 0);
 }
