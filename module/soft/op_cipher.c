@@ -230,7 +230,8 @@ static CK_RV feedback_run(struct soft_op *op, struct bytes in, struct outbuf *ou
 }
 
 const struct soft_op_class soft_aes_feedback = {
-	.begin = feedback_begin, .size = stream_size, .update = feedback_run, .finish = feedback_run, .done = cipher_done,
+	.begin = feedback_begin, .size = stream_size, .update = feedback_run, .finish = feedback_run,
+	.done = cipher_done,
 };
 
 /* ---- KEY_WRAP (RFC 3394), KEY_WRAP_KWP (RFC 5649): one block, longer by eight bytes than what it wraps ---- */

@@ -272,26 +272,42 @@ static uint32_t pkcs1_check(struct bytes em, uint32_t *start)
 	return good;
 }
 
+/* Moves a block's bytes down, by each power of two or not at all: the same work for every distance. */
+static void move_down(uint8_t *block, size_t len, uint32_t by)
+{
+	for (unsigned bit = 0; (size_t)1 << bit <= len; bit++) {
+		uint32_t now = mask_of_bit(by >> bit & 1);
+
+		for (size_t i = 0; i + ((size_t)1 << bit) < len; i++)
+			block[i] = (uint8_t)pick(now, block[i + ((size_t)1 << bit)], block[i]);
+	}
+}
+
+/* The length of the message takes no part in what is executed or addressed either: who asked for it learns it, but
+ * not who only listens to the time. */
 CK_RV rsa_unpad_pkcs1(const struct key256 *kdk, struct bytes ciphertext, struct bytes em, struct outbuf *out)
 {
-	uint8_t made_up[RSA_MAX_BYTES], candidates[2 * LENGTH_TRIES];
+	uint8_t block[RSA_MAX_BYTES], candidates[2 * LENGTH_TRIES];
 	struct key256 message_key CLEANUP(key256_wipe);
 	uint32_t good, start, length;
 
-	if (em.len < PKCS1_MESSAGE_MIN || em.len > sizeof made_up)
+	if (em.len < PKCS1_MESSAGE_MIN || em.len > sizeof block)
 		return CKR_KEY_SIZE_RANGE;
 	if (out->cap < em.len)
 		return CKR_BUFFER_TOO_SMALL;
 	TRY(hmac_sha256(BYTES_OF(kdk->b), &ciphertext, 1, message_key.b));
 	TRY(irprf(&message_key, "length", candidates, sizeof candidates));
-	TRY(irprf(&message_key, "message", made_up, em.len));
+	TRY(irprf(&message_key, "message", block, em.len));
 	good = pkcs1_check(em, &start);
 	start = pick(good, start, (uint32_t)em.len - made_up_length(candidates, em.len));
-	/* From here on the length is known to the caller anyway; which of the two it is stays hidden. */
 	length = (uint32_t)em.len - start;
-	for (uint32_t i = 0; i < length; i++)
-		out->ptr[i] = (uint8_t)pick(good, em.ptr[start + i], made_up[start + i]);
+	for (size_t i = 0; i < em.len; i++)
+		block[i] = (uint8_t)pick(good, em.ptr[i], block[i]);
+	move_down(block, em.len, start);
+	for (size_t i = 0; i < em.len; i++)
+		out->ptr[i] = (uint8_t)pick(mask_less((uint32_t)i, length), block[i], out->ptr[i]);
 	out->len = length;
-	wipe(made_up, sizeof made_up);
+	wipe(block, sizeof block);
+	wipe(candidates, sizeof candidates);
 	return CKR_OK;
 }

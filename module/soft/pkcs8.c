@@ -2,7 +2,7 @@
  *
  *   SEQUENCE {
  *     INTEGER version                    0; 1 if a public key follows
- *     SEQUENCE { OID, parameters }       RSA: rsaEncryption, NULL; EC: id-ecPublicKey, the curve's OID; Ed25519: its OID
+ *     SEQUENCE { OID, parameters }       RSA: rsaEncryption, NULL; EC: id-ecPublicKey, the curve; Ed25519: its OID
  *     OCTET STRING privateKey
  *     [0] attributes OPTIONAL            read over
  *     [1] BIT STRING publicKey OPTIONAL  EC, Ed25519: the point
@@ -378,6 +378,6 @@ CK_RV soft_import(struct bytes info, struct attrs *key)
 	TRY(row->read(&parts, work));
 	TRY(check_values(work));
 	TRY(add_point(work));
-	attrs_remove(work, CKA_PUBLIC_KEY_INFO); /* derived again, or compared with the template's, by who makes the object */
+	attrs_remove(work, CKA_PUBLIC_KEY_INFO); /* whoever makes the object completes it with its template's */
 	return attrs_merge(key, work);
 }

@@ -23,7 +23,8 @@ size_t soft_key_size(const struct soft_key *k);
 /* Largest output of a signature or an encryption with it: modulus bytes, or twice the order's. */
 size_t soft_key_max_output(const struct soft_key *k);
 
-/* Makes a key and sets its value attributes (and CKA_CLASS and CKA_KEY_TYPE where they are absent): RSA, EC, Edwards pairs (pub and priv) or a secret (priv, pub NULL).
+/* Makes a key and sets its value attributes (and CKA_CLASS and CKA_KEY_TYPE where they are absent): RSA, EC, Edwards
+ * pairs (pub and priv) or a secret (priv, pub NULL).
  * Reads CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS from pub, CKA_VALUE_LEN from priv.
  * Sets also CKA_PUBLIC_KEY_INFO, CKA_MODULUS, CKA_EC_POINT, of private keys all CRT members. */
 CK_RV soft_generate(CK_MECHANISM_TYPE mech, struct attrs *pub, struct attrs *priv) MUST_CHECK;
@@ -72,7 +73,9 @@ CK_RV rsa_pad_sign(const struct scheme *scheme, size_t modulus_bits, struct byte
 /* Undoes CKM_RSA_PKCS_OAEP or CKM_RSA_X_509 padding of a decrypted block.  CKR_ENCRYPTED_DATA_INVALID. */
 CK_RV rsa_unpad_decrypt(const struct scheme *scheme, struct bytes em, struct outbuf *out) MUST_CHECK;
 /* PKCS#1 v1.5 with implicit rejection: constant-time in em; for bad padding a message that is a function of `kdk` and
- * the ciphertext only, so that no caller can tell.  Never fails because of em.  out->cap at least em.len. */
+ * the ciphertext only, so that no caller can tell.  Never fails because of em.  What is executed and which memory is
+ * touched depend on em.len alone (tests/unit/soft/unpad.sh).  out->cap at least em.len; bytes behind out->len stay as
+ * they were. */
 CK_RV rsa_unpad_pkcs1(const struct key256 *kdk, struct bytes ciphertext, struct bytes em, struct outbuf *out) MUST_CHECK;
 
 #endif

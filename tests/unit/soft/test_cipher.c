@@ -98,7 +98,8 @@ Test(cipher, key_wrap) /* RFC 3394, section 4 */
 
 	for (int given = 0; given < 2; given++) {
 		s.iv = given ? DATA_BYTES(iv) : NO_BYTES;
-		wraps(&s, "000102030405060708090a0b0c0d0e0f", plain, "1fa68b0a8112b447aef34bd8fb5a7b829d3e862371d2cfe5");
+		wraps(&s, "000102030405060708090a0b0c0d0e0f", plain,
+		      "1fa68b0a8112b447aef34bd8fb5a7b829d3e862371d2cfe5");
 		wraps(&s, KEK192, plain, "96778b25ae6ca435f92b5b97c050aed2468ab8a17ad84e5d");
 		wraps(&s, KEK256, plain, "64e8c3f9ce0f5ba263e9777905818a2a93c8191e7d6e8ae7");
 		wraps(&s, KEK256, "00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f",
