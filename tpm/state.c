@@ -1,6 +1,7 @@
 /* The token record as other processes left it, and the secrets behind it. */
 #include "state.h"
 
+#include "adopt.h"
 #include "frame.h"
 #include "log.h"
 #include "seal.h"
@@ -26,6 +27,7 @@ void tpm_state_forget(struct tpm_token *t)
 	t->parent = NULL;
 	t->known.n = 0;
 	t->told = 0;
+	adopted_forget(t->adopted, true);
 	wipe(&t->rec, sizeof t->rec);
 	t->initialized = false;
 }

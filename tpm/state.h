@@ -48,6 +48,7 @@ struct tpm_token {
 	uint64_t told;                    /* serial of the listing that the front knows */
 	bool reopen;                      /* look at closed records again */
 	atomic_bool retell;               /* the front forgot everything: tell all of it */
+	struct adopted *adopted;          /* keys of others; NULL: none */
 
 	struct token_mech *mechs;
 	size_t n_mechs;

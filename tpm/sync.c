@@ -1,4 +1,5 @@
 /* Telling the front what changed in the store (R13). */
+#include "adopt.h"
 #include "log.h"
 #include "object.h"
 
@@ -126,21 +127,10 @@ static CK_RV tell_changes(struct tpm_token *t, const struct token_view *view)
 	return CKR_OK;
 }
 
-static CK_RV sync(struct tpm_token *t, const struct token_view *view)
+static CK_RV sync_records(struct tpm_token *t, const struct token_view *view)
 {
 	CK_RV rv;
 
-	TRY(tpm_state_refresh(t));
-	if (t->replaced) {
-		t->replaced = false;
-		return CKR_DEVICE_REMOVED;
-	}
-	if (!t->initialized)
-		return CKR_OK;
-	if (atomic_exchange(&t->retell, false)) {
-		t->known.n = 0;
-		t->told = 0;
-	}
 	if (t->told == t->listing->serial && !t->reopen)
 		return CKR_OK;
 	rv = match(t, view);
@@ -153,6 +143,24 @@ static CK_RV sync(struct tpm_token *t, const struct token_view *view)
 	t->reopen = false;
 	t->told = t->listing->serial;
 	return CKR_OK;
+}
+
+static CK_RV sync(struct tpm_token *t, const struct token_view *view)
+{
+	TRY(tpm_state_refresh(t));
+	if (t->replaced) {
+		t->replaced = false;
+		return CKR_DEVICE_REMOVED;
+	}
+	if (!t->initialized)
+		return CKR_OK;
+	if (atomic_exchange(&t->retell, false)) {
+		t->known.n = 0;
+		t->told = 0;
+		adopted_forget(t->adopted, true);
+	}
+	TRY(sync_records(t, view));
+	return adopted_sync(t, view);
 }
 
 CK_RV tpm_sync(struct token *tok, const struct token_view *view)

@@ -1,5 +1,7 @@
 /* The TPM backend's table, and the calls that are about the token as a whole. */
 #include "admin.h"
+#include "adopt.h"
+#include "export.h"
 #include "log.h"
 #include "object.h"
 #include "op.h"
@@ -14,7 +16,8 @@
 /* ---- lifetime ---- */
 
 static const char *const known_keys[] = {
-	"type", "tcti", "store", "label", "pin", "pin-tries", "so-pin-tries", "bus", NULL,
+	"type", "tcti", "store", "label", "pin", "pin-tries", "so-pin-tries", "bus", "keys", "persistent",
+	"persistent-auth", NULL,
 };
 static const struct conf_choice bus_words[] = {
 	{"auto", BUS_AUTO}, {"protected", BUS_PROTECTED}, {"trusted", BUS_TRUSTED},
@@ -47,6 +50,7 @@ static void tpm_free(struct token *tok)
 		return;
 	tpm_state_forget(t);
 	tpm_known_done(&t->known);
+	adopted_free(t->adopted);
 	store_free(t->store);
 	conn_free(t->conn);
 	free(t->mechs);
@@ -63,6 +67,8 @@ static CK_RV tpm_open(const struct conf_section *conf, struct token **ret)
 		return CKR_HOST_MEMORY;
 	t->base.ops = &tpm_token_ops;
 	rv = read_conf(t, conf, &conn);
+	if (rv == CKR_OK)
+		rv = adopted_new(conf, &t->adopted);
 	if (rv == CKR_OK)
 		rv = store_new(conf, &t->store);
 	if (rv == CKR_OK)
@@ -170,7 +176,7 @@ static CK_RV describe_body(struct conn *c, void *arg)
 		TRY(count_pin(c, d->t, &d->t->rec.so, &pin_flags[TOKEN_SO], &flags));
 	}
 	i->flags |= flags;
-	return CKR_OK;
+	return d->t->initialized ? adopted_look(c, d->t->adopted) : CKR_OK;
 }
 
 static void describe_record(const struct tpm_token *t, struct token_info *i)
@@ -252,19 +258,23 @@ static CK_RV tpm_login(struct token *tok, enum token_user who, struct bytes pin)
 	return tpm_state_answer(t, login(t, who, pin));
 }
 
-static CK_RV reauth(struct tpm_token *t, struct bytes pin)
+static CK_RV reauth(struct tpm_token *t, struct token_op *op, struct bytes pin)
 {
+	const struct tpm_ready *key = op ? tpm_op_key(op) : NULL;
+
 	TRY(tpm_state_need_token(t));
+	if (key && key->auth == AUTH_GIVEN)
+		return adopted_authorize(t, op, pin);
 	if (!t->rec.user.present)
 		return CKR_USER_PIN_NOT_INITIALIZED;
 	return pin_prove(t->conn, t->parent, &t->rec.user, pin);
 }
 
-static CK_RV tpm_reauth(struct token *tok, struct token_op *op UNUSED, struct bytes pin)
+static CK_RV tpm_reauth(struct token *tok, struct token_op *op, struct bytes pin)
 {
 	struct tpm_token *t = tpm_token_of(tok);
 
-	return tpm_state_answer(t, reauth(t, pin));
+	return tpm_state_answer(t, reauth(t, op, pin));
 }
 
 static void tpm_logout(struct token *tok)
@@ -278,6 +288,7 @@ static void tpm_logout(struct token *tok)
 		k->closed |= k->private != 0;
 		k->told &= (uint8_t)~k->private;
 	}
+	adopted_forget(t->adopted, false);
 	t->reopen = true; /* a token without PINs tells them again */
 }
 
@@ -359,6 +370,7 @@ const struct token_ops tpm_token_ops = {
 	.destroy = tpm_destroy,
 	.obj_free = tpm_obj_free,
 	.obj_size = tpm_obj_size,
+	.export_key = tpm_export_key,
 	.op_begin = tpm_op_begin,
 	.op_size = tpm_op_size,
 	.op_update = tpm_op_update,
