@@ -5,11 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "daemons.h"
 
 struct harness h = {.janitor = -1};
 CK_BBOOL ck_true = CK_TRUE, ck_false = CK_FALSE;
@@ -41,27 +42,9 @@ void remove_tree(const char *path)
 	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-pid_t daemon_pid(void)
-{
-	char path[96];
-	int pid = 0;
-
-	snprintf(path, sizeof path, "%s/pid", h.dir);
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fscanf(f, "%d", &pid) != 1)
-		pid = 0;
-	fclose(f);
-	return pid;
-}
-
 static void clear_place(void)
 {
-	pid_t pid = daemon_pid();
-
-	if (pid > 1 && kill(pid, SIGTERM) == 0)
-		waitpid(pid, NULL, 0); /* ours: see janitor_start() */
+	daemons_end();
 	remove_tree(h.dir);
 }
 

@@ -150,8 +150,6 @@ size_t from_hex(const char *hex, uint8_t *out, size_t cap); /* spaces are skippe
 /* Runs fn in a forked child; its exit status, or 128 + the signal. */
 int in_child(int (*fn)(void));
 void remove_tree(const char *path);
-/* The pid that a daemon wrote into the test's directory, or 0. */
-pid_t daemon_pid(void);
 /* The module's log (SIGNET_LOG=info into a file of the test's own) from now on; whether it has that word. */
 void log_start(void);
 bool log_has(const char *word);

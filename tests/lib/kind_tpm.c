@@ -1,85 +1,95 @@
-/* The TPM token, on a swtpm of the test's own. */
-#include "harness.h"
-
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <keyutils.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <tss2/tss2_tctildr.h>
-#include <unistd.h>
-
+/* The TPM token, by the way that SIGNET_TEST_TRANSPORT names, on a software TPM of the test's own. */
 #include "tpm.h"
 
-static bool can_bind(uint16_t port)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	const int yes = 1;
+#include <keyutils.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <tss2/tss2_tctildr.h>
 
-	cr_assert(fd >= 0, "socket: %m");
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-	bool free_port = bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
-	close(fd);
-	return free_port;
+#include "daemons.h"
+#include "harness.h"
+
+/* ---- the ways to it ---- */
+
+static void bare_start(void)
+{
+	swtpm_begin(true);
 }
 
-/* Two free ports in a row, as the TSS's swtpm TCTI wants them; 0 if this try found none.  Below the range from which
- * the kernel takes ports for clients: thousands of those rest in TIME_WAIT while tests run, since the TCTI connects to
- * the control port for each command. */
-static uint16_t free_ports(void)
+static void bare_tcti(FILE *conf)
 {
-	uint16_t port;
-
-	cr_assert(getrandom(&port, sizeof port, 0) == sizeof port);
-	port = (uint16_t)(10000 + port % 11000 * 2);
-	return can_bind(port) && can_bind((uint16_t)(port + 1)) ? port : 0;
+	fprintf(conf, "swtpm:host=127.0.0.1,port=%u", h.port);
 }
 
-/* swtpm says that it listens by going into the background; a port that was taken meanwhile is an exit code. */
-static bool start(uint16_t port)
+static void abrmd_start(void)
 {
-	char state[96], server[64], ctrl[64], pid_file[96], log[96];
-	pid_t pid;
-	int status;
-
-	snprintf(state, sizeof state, "dir=%s/tpm", h.dir);
-	snprintf(server, sizeof server, "type=tcp,port=%u", port);
-	snprintf(ctrl, sizeof ctrl, "type=tcp,port=%u", port + 1u);
-	snprintf(pid_file, sizeof pid_file, "file=%s/pid", h.dir);
-	snprintf(log, sizeof log, "%s/swtpm.log", h.dir);
-	const char *const argv[] = {"swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl",
-				    ctrl, "--flags", "not-need-init,startup-clear", "--pid", pid_file, "--daemon",
-				    NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 2, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-	int failed = posix_spawnp(&pid, "swtpm", &actions, NULL, (char *const *)argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	cr_assert(failed == 0, "swtpm: %s", strerror(failed));
-	cr_assert(waitpid(pid, &status, 0) == pid);
-	return status == 0;
+	swtpm_begin(true);
+	bus_begin();
+	abrmd_begin();
 }
 
-/* The end of what swtpm said of a failure. */
-static const char *last_words(void)
+static void abrmd_off(void)
 {
-	static char line[256];
-	char path[96];
-
-	snprintf(path, sizeof path, "%s/swtpm.log", h.dir);
-	FILE *f = fopen(path, "re");
-	while (f && fgets(line, sizeof line, f))
-		;
-	if (f)
-		fclose(f);
-	return line;
+	abrmd_end(SIGKILL);
+	swtpm_end(SIGKILL);
 }
+
+static void abrmd_on(void)
+{
+	swtpm_begin(true);
+	abrmd_begin();
+}
+
+static void abrmd_tcti(FILE *conf)
+{
+	fprintf(conf, "tabrmd:bus_name=" ABRMD_NAME ",bus_type=session");
+}
+
+/* Nothing but the TPM itself is asked what is left in it. */
+static void abrmd_leave(void)
+{
+	abrmd_end(SIGTERM);
+}
+
+static void bare_off(void)
+{
+	swtpm_end(SIGKILL);
+}
+
+/* The machine's own TPM is cleared for each test: only in a guest that was made for that. */
+static void device_start(void)
+{
+	cr_assert(secure_getenv("VMBOOT"), "SIGNET_TEST_TRANSPORT=device is for tests/vm: it clears the TPM");
+	ESYS_CONTEXT *esys = tpm_connect();
+	TSS2_RC rc = Esys_Clear(esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE);
+	cr_assert(rc == 0, "TPM2_Clear: 0x%x", rc);
+	tpm_disconnect(&esys);
+}
+
+static void device_tcti(FILE *conf)
+{
+	fprintf(conf, "device:/dev/tpmrm0");
+}
+
+static const struct way ways[] = {
+	{.name = "bare", .start = bare_start, .off = bare_off, .on = bare_start, .tcti = bare_tcti},
+	{.name = "abrmd", .start = abrmd_start, .off = abrmd_off, .on = abrmd_on, .leave = abrmd_leave,
+	 .tcti = abrmd_tcti, .managed = true},
+	{.name = "device", .start = device_start, .tcti = device_tcti, .managed = true},
+};
+
+const struct way *tpm_way(void)
+{
+	const char *name = secure_getenv("SIGNET_TEST_TRANSPORT");
+
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++)
+		if (!name || strcmp(ways[i].name, name) == 0)
+			return &ways[i];
+	cr_assert(false, "SIGNET_TEST_TRANSPORT=%s is no transport", name);
+	return NULL;
+}
+
+static bool started;
 
 static void setup(void)
 {
@@ -88,41 +98,41 @@ static void setup(void)
 	snprintf(path, sizeof path, "%s/tpm", h.dir);
 	cr_assert(mkdir(path, 0700) == 0);
 	cr_assert(keyctl_join_session_keyring(NULL) > 0); /* where [slot other] lives */
-	for (int i = 0; i < 50 && !h.port; i++) {
-		uint16_t port = free_ports();
-		if (port && start(port))
-			h.port = port;
-	}
-	cr_assert(h.port, "swtpm doesn't start (%s)", last_words());
+	tpm_way()->start();
+	started = true;
 }
 
 void tpm_power_off(void)
 {
-	pid_t pid = daemon_pid();
-
-	cr_assert(pid > 1 && kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+	if (!tpm_way()->off)
+		cr_skip_test("this TPM can't be switched off");
+	tpm_way()->off();
 }
 
 void tpm_power_on(void)
 {
-	cr_assert(start(h.port), "swtpm doesn't start again");
+	tpm_way()->on();
 }
 
 static void config(FILE *conf)
 {
-	fprintf(conf, "type = tpm\ntcti = %sswtpm:host=127.0.0.1,port=%u\nstore = %s/store\n",
-		h.tcti_prefix ? h.tcti_prefix : "", h.port, h.dir);
+	fprintf(conf, "type = tpm\ntcti = %s", h.tcti_prefix ? h.tcti_prefix : "");
+	tpm_way()->tcti(conf);
+	fprintf(conf, "\nstore = %s/store\n", h.dir);
 }
+
+/* ---- a connection of the test's own ---- */
 
 ESYS_CONTEXT *tpm_connect(void)
 {
-	char conf[64];
+	char conf[64] = "device:/dev/tpm0";
 	TSS2_TCTI_CONTEXT *tcti = NULL;
 	ESYS_CONTEXT *esys = NULL;
 
-	snprintf(conf, sizeof conf, "swtpm:host=127.0.0.1,port=%u", h.port);
+	if (h.port)
+		snprintf(conf, sizeof conf, "swtpm:host=127.0.0.1,port=%u", h.port);
 	TSS2_RC rc = Tss2_TctiLdr_Initialize(conf, &tcti);
-	cr_assert(rc == 0, "connection to swtpm: 0x%x", rc);
+	cr_assert(rc == 0, "connection to %s: 0x%x", conf, rc);
 	rc = Esys_Initialize(&esys, tcti, NULL);
 	cr_assert(rc == 0, "Esys_Initialize: 0x%x", rc);
 	return esys;
@@ -170,8 +180,10 @@ uint32_t tpm_property(ESYS_CONTEXT *esys, uint32_t property)
 /* R14, R15, 4.2: nothing transient is left, and no wrong PIN touched the machine's counter. */
 static void check(void)
 {
-	if (!h.port)
+	if (!started)
 		return;
+	if (tpm_way()->leave)
+		tpm_way()->leave();
 	ESYS_CONTEXT *esys = tpm_connect();
 	cr_expect(tpm_handles(esys, TPM2_TRANSIENT_FIRST, NULL) == 0, "transient objects are left in the TPM");
 	cr_expect(tpm_handles(esys, TPM2_LOADED_SESSION_FIRST, NULL) == 0, "loaded sessions are left in the TPM");

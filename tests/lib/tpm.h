@@ -1,10 +1,24 @@
-/* A private swtpm, and a connection of the test's own to it, on which the TPM is asked what the module left.
- * A bare TPM serves one connection at a time: these are for when the module has none (before C_Initialize, after
- * C_Finalize). */
+/* A private TPM, and a connection of the test's own to it, past any resource manager, on which the TPM is asked what the
+ * module left.  A bare TPM serves one connection at a time: these are for when the module has none (before C_Initialize,
+ * after C_Finalize). */
 #ifndef TESTS_TPM_H
 #define TESTS_TPM_H
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <tss2/tss2_esys.h>
+
+/* The module's way to the TPM, named by SIGNET_TEST_TRANSPORT: bare, a swtpm (the default); abrmd, tpm2-abrmd in front of
+ * one; device, /dev/tpmrm0 of the machine that runs the test, whose TPM is cleared for each (tests/vm). */
+struct way {
+	const char *name;
+	void (*start)(void);
+	void (*off)(void), (*on)(void); /* NULL: can't be done */
+	void (*leave)(void);            /* before the TPM itself is asked, at the end; NULL: nothing to do */
+	void (*tcti)(FILE *conf);       /* the configuration string */
+	bool managed;                   /* a resource manager lets processes use it at once */
+};
+const struct way *tpm_way(void);
 
 ESYS_CONTEXT *tpm_connect(void);
 void tpm_disconnect(ESYS_CONTEXT **esys);
