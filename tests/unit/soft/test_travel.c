@@ -229,6 +229,84 @@ Test(travel, public_key_and_attributes)
 	reads_rfc8410("3080020100300506032b657004220420" RFC8410_VALUE "0000", false);
 }
 
+/* ECPrivateKeys of P-256 as others write them, built from hex: PrivateKeyInfo { 0, { id-ecPublicKey, curve }, inner }. */
+#define P256_OID "06082a8648ce3d030107"
+#define P384_OID "06052b81040022"
+#define CAVS_VALUE "7d7dc5f71eb29ddaf80d6214632eeae03d9058af1fb6d22ed80badb62bc1a534"
+#define CAVS_POINT                                                                                                     \
+	"04ead218590119e8876b29146ff89ca61770c4edbbf97d38ce385ed281d8a6b23028af61281fd35e2fa7002523acc85a429cb06ee664" \
+	"8325389f59edfce1405141"
+#define P256_ORDER "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"
+
+static void wrap_hex(struct buffer *out, uint8_t tag, const char *content)
+{
+	struct data d = hex(content);
+
+	der_put(out, tag, DATA_BYTES(d));
+}
+
+static bool reads_ec(const char *curve, const char *parts)
+{
+	struct buffer body CLEANUP(buffer_done), inner CLEANUP(buffer_done), info CLEANUP(buffer_done);
+	struct data algorithm = hex("06072a8648ce3d0201"), oid = hex(curve);
+	struct attrs *a;
+
+	memcpy(algorithm.b + algorithm.len, oid.b, oid.len);
+	algorithm.len += oid.len;
+	buffer_init(&body, DATA_MAX);
+	buffer_init(&inner, DATA_MAX);
+	buffer_init(&info, DATA_MAX);
+	wrap_hex(&inner, DER_SEQUENCE, parts);
+	der_put_number(&body, NO_BYTES);
+	der_put(&body, DER_SEQUENCE, DATA_BYTES(algorithm));
+	der_put(&body, DER_OCTETS, buffer_bytes(&inner));
+	der_put(&info, DER_SEQUENCE, buffer_bytes(&body));
+	cr_assert_eq(info.rv, CKR_OK);
+	a = import(CKK_EC, buffer_bytes(&info));
+	if (!a)
+		return false;
+	expect(attr(a, CKA_EC_PARAMS), der_curves[CURVE_P256].oid);
+	attrs_free(a);
+	return true;
+}
+
+Test(travel, ec_keys_of_others)
+{
+	cr_assert(reads_ec(P256_OID, "020101" "0420" CAVS_VALUE));
+	cr_assert(reads_ec(P256_OID, "020101" "0420" CAVS_VALUE "a00a" P256_OID));
+	cr_assert(reads_ec(P256_OID, "020101" "0420" CAVS_VALUE "a144034200" CAVS_POINT));
+	cr_assert(reads_ec(P256_OID, "020101" "0420" CAVS_VALUE "a00a" P256_OID "a144034200" CAVS_POINT));
+	cr_assert(reads_ec(P256_OID, "020101" "0401" "05"), "without its leading zeros");
+}
+
+Test(travel, ec_keys_that_make_no_sense)
+{
+	static const char *const parts[] = {
+		"020100" "0420" CAVS_VALUE,                           /* version */
+		"020101",                                             /* no value */
+		"020101" "0400",                                      /* an empty one */
+		"020101" "040100",                                    /* zero */
+		"020101" "0420" P256_ORDER,                           /* the order */
+		"020101" "0421" "00" CAVS_VALUE,                      /* longer than the order */
+		"020101" "0420" CAVS_VALUE "a007" P384_OID,           /* two curves */
+		"020101" "0420" CAVS_VALUE "a000",
+		"020101" "0420" P256_OID "a144034200" CAVS_POINT,     /* lengths that don't fit */
+		"020101" "0401" "05" "a144034200" CAVS_POINT,         /* another value's point */
+		"020101" "0420" CAVS_VALUE "a144034201" CAVS_POINT,   /* unused bits */
+		"020101" "0420" CAVS_VALUE "a103030100",              /* no point */
+		"020101" "0420" CAVS_VALUE "a144034200" CAVS_POINT "a00a" P256_OID, /* the wrong order */
+		"020101" "0420" CAVS_VALUE "0500",                    /* something behind */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		cr_assert_not(reads_ec(P256_OID, parts[i]), "%s", parts[i]);
+	cr_assert_not(reads_ec("06052b8104000a", "020101" "0420" CAVS_VALUE), "a curve that isn't supported");
+	cr_assert_not(reads_ec("0500", "020101" "0420" CAVS_VALUE));
+	cr_assert_not(reads_ec("", "020101" "0420" CAVS_VALUE));
+	cr_assert_not(reads_ec(P256_OID "0500", "020101" "0420" CAVS_VALUE));
+	cr_assert_not(reads_ec("130973656370323536" "7231", "020101" "0420" CAVS_VALUE), "a name is Cryptoki's form");
+}
+
 Test(travel, secrets_are_their_value)
 {
 	static const uint8_t value[] = {1, 2, 3};
