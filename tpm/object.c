@@ -25,6 +25,21 @@ CK_RV tpm_object_new(const uint8_t id[16], struct attrs **attrs, struct buffer *
 	return CKR_OK;
 }
 
+void tpm_object_strip(struct attrs *a, bool in_tpm)
+{
+	CK_OBJECT_CLASS class = attrs_get_ulong(a, CKA_CLASS, CK_UNAVAILABLE_INFORMATION);
+	struct bytes value;
+
+	if (!in_tpm || attrs_get_bool(a, CKA_EXTRACTABLE, false))
+		return;
+	for (size_t i = attrs_count(a); i-- > 0;) {
+		CK_ATTRIBUTE_TYPE type = attrs_at(a, i, &value);
+
+		if (record_seals(class, type))
+			attrs_remove(a, type);
+	}
+}
+
 void tpm_object_free(struct token_obj *o)
 {
 	struct tpm_obj *p;
@@ -210,6 +225,7 @@ static CK_RV changed_copy(const struct token_obj *obj, const struct attrs *from,
 	buffer_init(&blob, RECORD_MAX_SIZE);
 	TRY(attrs_copy(from, &attrs));
 	TRY(attrs_merge(attrs, changes));
+	tpm_object_strip(attrs, p->blob.len > 0);
 	TRY(copy_blob(&p->blob, &blob));
 	TRY(tpm_object_new(obj->id, &attrs, &blob, ret));
 	q = tpm_object_priv(*ret);
@@ -237,6 +253,7 @@ static CK_RV update_stored(struct tpm_token *t, const struct token_obj *obj, con
 	if (o->sealed)
 		return CKR_USER_NOT_LOGGED_IN;
 	TRY(attrs_merge(o->attrs, changes));
+	tpm_object_strip(o->attrs, o->blob.len > 0);
 	s.record.version++;
 	TRY(changed_copy(obj, o->attrs, changes, &made));
 	TRY(stored_write(t, &s));

@@ -35,6 +35,10 @@ static inline bool tpm_object_in_tpm(const struct token_obj *o)
 	return tpm_object_priv(o)->blob.len || tpm_object_priv(o)->ready;
 }
 
+/* The values of a key that is used in the TPM stay in its record only as long as they may be taken out of the token:
+ * removes them if CKA_EXTRACTABLE is false. */
+void tpm_object_strip(struct attrs *a, bool in_tpm);
+
 /* A record and the version of its file, opened as far as the token's state allows.
  * CKR_OBJECT_HANDLE_INVALID: gone.  CKR_DEVICE_ERROR: damaged.  CKR_TOKEN_NOT_RECOGNIZED: of a replaced token. */
 struct stored {

@@ -32,6 +32,7 @@ struct tpm_token {
 	struct store *store;
 	bool pin_none;                    /* for the next C_InitToken */
 	uint32_t user_tries, so_tries;
+	bool secret_keys_tpm;             /* where a template says nothing: not in this process */
 
 	bool initialized;                 /* rec is valid */
 	struct token_rec rec;

@@ -16,26 +16,29 @@
 /* ---- lifetime ---- */
 
 static const char *const known_keys[] = {
-	"type", "tcti", "store", "label", "pin", "pin-tries", "so-pin-tries", "bus", "keys", "persistent",
+	"type", "tcti", "store", "label", "pin", "pin-tries", "so-pin-tries", "bus", "secret-keys", "keys", "persistent",
 	"persistent-auth", NULL,
 };
 static const struct conf_choice bus_words[] = {
 	{"auto", BUS_AUTO}, {"protected", BUS_PROTECTED}, {"trusted", BUS_TRUSTED},
 };
+static const struct conf_choice place_words[] = {{"process", false}, {"tpm", true}};
 static const struct conf_choice pin_words[] = {{"required", false}, {"none", true}};
 
 static CK_RV read_conf(struct tpm_token *t, const struct conf_section *conf, struct conn_conf *ret)
 {
 	unsigned long user, so;
-	int bus, none;
+	int bus, none, tpm;
 
 	TRY(conf_check_keys(conf, known_keys));
 	TRY(conf_get_choice(conf, "bus", bus_words, ARRAY_LEN(bus_words), BUS_AUTO, &bus));
 	TRY(conf_get_choice(conf, "pin", pin_words, ARRAY_LEN(pin_words), false, &none));
+	TRY(conf_get_choice(conf, "secret-keys", place_words, ARRAY_LEN(place_words), false, &tpm));
 	TRY(conf_get_number(conf, "pin-tries", DEFAULT_TRIES, 1, MAX_TRIES, &user));
 	TRY(conf_get_number(conf, "so-pin-tries", DEFAULT_TRIES, 1, MAX_TRIES, &so));
 	t->conf = conf;
 	t->pin_none = none;
+	t->secret_keys_tpm = tpm;
 	t->user_tries = (uint32_t)user;
 	t->so_tries = (uint32_t)so;
 	*ret = (struct conn_conf){.slot = conf_name(conf), .tcti = conf_get(conf, "tcti"), .bus = (enum conn_bus)bus};
