@@ -1,7 +1,8 @@
 /* The objects of a slot.
  *
  * A handle is a count of the slot's objects, then the slot's number in its low bits, so that the handle of one slot is
- * no handle in the next.  Handles grow and are never given twice; the table is in their order. */
+ * no handle in the next.  Handles grow and are never given twice; the table is in their order.  Token objects are found
+ * by id, too. */
 #include "object.h"
 
 #include "policy.h"
@@ -131,6 +132,7 @@ CK_RV object_prepare(struct slot *slot, struct object **ret)
 
 	/* Two, since a pair is prepared before either half is published. */
 	TRY(table_reserve(&slot->objects, 2));
+	TRY(index_reserve(&slot->objects.stored, 2));
 	if (slot->objects.last > LAST_MAX - 2)
 		return CKR_HOST_MEMORY;
 	o = calloc(1, sizeof *o);
@@ -158,6 +160,8 @@ void object_publish(struct object *o, struct token_obj *obj, struct session *own
 	o->owner = o->token ? NULL : owner;
 	o->handle = ++t->last << SLOT_BITS | (o->slot->id & ((1u << SLOT_BITS) - 1));
 	t->at[t->n++] = o;
+	if (o->token)
+		index_put(&t->stored, o);
 }
 
 void object_replace(struct object *old, struct object *o, struct token_obj *obj, bool share_priv)
@@ -170,6 +174,9 @@ void object_replace(struct object *old, struct object *o, struct token_obj *obj,
 	o->handle = old->handle;
 	object_fill(o, obj);
 	t->at[table_place(t, old->handle)] = o;
+	index_remove(&t->stored, old);
+	if (o->token)
+		index_put(&t->stored, o);
 	object_unref(old);
 }
 
@@ -196,14 +203,20 @@ void object_remove(struct object *o)
 		return;
 	t->n--;
 	memmove(&t->at[i], &t->at[i + 1], (t->n - i) * sizeof *t->at);
+	index_remove(&t->stored, o);
 	object_unref(o);
+}
+
+bool object_visible(const struct session *s, const struct object *o)
+{
+	return !o->private || slot_private_ok(s->slot);
 }
 
 struct object *object_find(struct session *s, CK_OBJECT_HANDLE handle)
 {
 	struct object *o = table_find(&s->slot->objects, handle);
 
-	return o && (!o->private || slot_private_ok(s->slot)) ? o : NULL;
+	return o && object_visible(s, o) ? o : NULL;
 }
 
 /* ---- many at once ---- */
@@ -218,10 +231,12 @@ static void table_sweep(struct object_table *t, leaves_fn *leaves, const void *c
 	for (size_t i = 0; i < t->n; i++) {
 		struct object *o = t->at[i];
 
-		if (leaves(o, ctx))
-			object_unref(o);
-		else
+		if (!leaves(o, ctx)) {
 			t->at[kept++] = o;
+			continue;
+		}
+		index_remove(&t->stored, o);
+		object_unref(o);
 	}
 	t->n = kept;
 }
@@ -244,6 +259,7 @@ static bool leaves_with(const struct object *o, const void *session)
 void objects_clear(struct slot *slot)
 {
 	table_sweep(&slot->objects, leaves_always, NULL);
+	index_done(&slot->objects.stored);
 	free(slot->objects.at);
 	slot->objects.at = NULL;
 	slot->objects.cap = 0;
@@ -261,20 +277,10 @@ void objects_drop_of(struct session *s)
 
 /* ---- what the backend reports ---- */
 
-static struct object *find_stored(const struct slot *slot, const uint8_t id[16])
-{
-	const struct object_table *t = &slot->objects;
-
-	for (size_t i = 0; i < t->n; i++)
-		if (t->at[i]->token && memcmp(t->at[i]->obj->id, id, 16) == 0)
-			return t->at[i];
-	return NULL;
-}
-
 CK_RV object_view_put(void *ctx, struct token_obj *obj)
 {
 	struct slot *slot = ctx;
-	struct object *old = find_stored(slot, obj->id), *o;
+	struct object *old = index_find(&slot->objects.stored, obj->id), *o;
 	CK_RV rv;
 
 	if (!old)
@@ -290,7 +296,8 @@ CK_RV object_view_put(void *ctx, struct token_obj *obj)
 
 void object_view_drop(void *ctx, const uint8_t id[16])
 {
-	struct object *o = find_stored(ctx, id);
+	struct slot *slot = ctx;
+	struct object *o = index_find(&slot->objects.stored, id);
 
 	if (o)
 		object_remove(o);

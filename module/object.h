@@ -2,6 +2,7 @@
 #ifndef MODULE_OBJECT_H
 #define MODULE_OBJECT_H
 
+#include "index.h"
 #include "token.h"
 
 struct slot;
@@ -25,6 +26,7 @@ struct object {
 struct object_table {
 	struct object **at;             /* in order of handle */
 	size_t n, cap;
+	struct object_index stored;     /* token objects by id */
 	CK_ULONG last;                  /* objects numbered so far */
 };
 
@@ -54,6 +56,8 @@ CK_RV object_may_write(const struct session *s, bool token) MUST_CHECK;
 /* What an application reads of an attribute: CKR_OK and *value (borrowed), CKR_ATTRIBUTE_SENSITIVE,
  * CKR_ATTRIBUTE_TYPE_INVALID. */
 CK_RV object_attribute(const struct object *o, CK_ATTRIBUTE_TYPE type, struct bytes *value) MUST_CHECK;
+/* Whether the session sees it: private objects are there for the user only. */
+bool object_visible(const struct session *s, const struct object *o);
 /* A boolean attribute of it, or what it is by default. */
 bool object_flag(const struct object *o, CK_ATTRIBUTE_TYPE type);
 void objects_clear(struct slot *slot);                     /* all */

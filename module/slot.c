@@ -41,6 +41,7 @@ static void slot_free(struct slot *s)
 	if (s->token)
 		s->token->ops->free(s->token);
 	lock_free(s->lock);
+	index_done(&s->objects.stored);
 	free(s->objects.at);
 	free(s->table);
 	free(s);

@@ -1,7 +1,8 @@
 /* The in-memory token.
  *
  * A store belongs to the process and to a slot's name, and outlives C_Finalize, as a directory or a ring would; a
- * struct mem_token is one C_Initialize's view of it.  Keys are used by module/soft.  PINs are kept as HMAC(salt, PIN). */
+ * struct mem_token is one C_Initialize's view of it, the only one at a time: nobody else changes the store.  Keys are
+ * used by module/soft.  PINs are kept as HMAC(salt, PIN). */
 #include "mem_token.h"
 
 #include <stdio.h>
@@ -23,7 +24,7 @@ struct mem_pin {
 
 struct mem_object {
 	uint8_t id[16];
-	unsigned version; /* counts changes */
+	bool told; /* the front knows it */
 	struct attrs *attrs;
 	struct mem_object *next;
 };
@@ -37,14 +38,6 @@ struct mem_store {
 	struct mem_store *next;
 };
 
-/* What the front knows of an object. */
-struct mem_told {
-	uint8_t id[16];
-	unsigned version;
-	bool private;
-	struct mem_told *next;
-};
-
 struct mem_token {
 	struct token base;
 	struct mem_store *store;
@@ -52,7 +45,6 @@ struct mem_token {
 	int pin_mode;
 	bool user;           /* the user has logged in */
 	uint8_t seen[16];    /* the token id that the front's objects belong to */
-	struct mem_told *told;
 };
 
 struct token_op {
@@ -82,6 +74,18 @@ static struct mem_store *store_named(const char *name)
 	return s;
 }
 
+static bool is_private(const struct attrs *a)
+{
+	return attrs_get_bool(a, CKA_PRIVATE, false);
+}
+
+static void forget_told(struct mem_token *t, bool private_only)
+{
+	for (struct mem_object *o = t->store->objects; o; o = o->next)
+		if (!private_only || is_private(o->attrs))
+			o->told = false;
+}
+
 static CK_RV mem_open(const struct conf_section *conf, struct token **ret)
 {
 	static const char *const known[] = {"type", "label", "pin", "pin-tries", "so-pin-tries", "present", NULL};
@@ -101,6 +105,7 @@ static CK_RV mem_open(const struct conf_section *conf, struct token **ret)
 	t->store->pin[TOKEN_USER].limit = tries;
 	t->store->pin[TOKEN_SO].limit = so_tries;
 	memcpy(t->seen, t->store->id, sizeof t->seen);
+	forget_told(t, false);
 	t->present = conf_get(conf, "present");
 	t->base.ops = &mem_token_ops;
 	*ret = &TAKE(t)->base;
@@ -112,24 +117,8 @@ static void mem_forked(struct token *tok)
 	(void)tok;
 }
 
-static void forget_told(struct mem_token *t, bool private_only)
-{
-	for (struct mem_told **p = &t->told; *p;) {
-		struct mem_told *told = *p;
-		if (private_only && !told->private) {
-			p = &told->next;
-			continue;
-		}
-		*p = told->next;
-		free(told);
-	}
-}
-
 static void mem_free(struct token *tok)
 {
-	if (!tok)
-		return;
-	forget_told(mem_of(tok), false);
 	free(tok);
 }
 
@@ -345,63 +334,16 @@ static struct mem_object *stored(const struct mem_store *s, const uint8_t id[16]
 	return o;
 }
 
-static struct mem_told *told(const struct mem_token *t, const uint8_t id[16])
+static CK_RV sync_put(struct mem_token *t, struct mem_object *o, const struct token_view *view)
 {
-	struct mem_told *k = t->told;
-
-	while (k && memcmp(k->id, id, sizeof k->id) != 0)
-		k = k->next;
-	return k;
-}
-
-static bool is_private(const struct attrs *a)
-{
-	return attrs_get_bool(a, CKA_PRIVATE, false);
-}
-
-static CK_RV tell(struct mem_token *t, const struct mem_object *o)
-{
-	struct mem_told *k = told(t, o->id);
-
-	if (!k) {
-		k = calloc(1, sizeof *k);
-		if (!k)
-			return CKR_HOST_MEMORY;
-		memcpy(k->id, o->id, sizeof k->id);
-		k->private = is_private(o->attrs);
-		k->next = t->told;
-		t->told = k;
-	}
-	k->version = o->version;
-	return CKR_OK;
-}
-
-static CK_RV sync_put(struct mem_token *t, const struct mem_object *o, const struct token_view *view)
-{
-	const struct mem_told *k = told(t, o->id);
 	struct token_obj *obj;
 
-	if (k && k->version == o->version)
-		return CKR_OK;
-	if (is_private(o->attrs) && !t->user && t->pin_mode == PIN_REQUIRED)
+	if (o->told || (is_private(o->attrs) && !t->user && t->pin_mode == PIN_REQUIRED))
 		return CKR_OK;
 	TRY(obj_new(o->id, o->attrs, &obj));
 	TRY(view->put(view->ctx, obj));
-	return tell(t, o);
-}
-
-static void sync_drop(struct mem_token *t, const struct token_view *view)
-{
-	for (struct mem_told **p = &t->told; *p;) {
-		struct mem_told *k = *p;
-		if (stored(t->store, k->id)) {
-			p = &k->next;
-			continue;
-		}
-		view->drop(view->ctx, k->id);
-		*p = k->next;
-		free(k);
-	}
+	o->told = true;
+	return CKR_OK;
 }
 
 static CK_RV mem_sync(struct token *tok, const struct token_view *view)
@@ -414,8 +356,7 @@ static CK_RV mem_sync(struct token *tok, const struct token_view *view)
 		forget_told(t, false);
 		return CKR_DEVICE_REMOVED;
 	}
-	sync_drop(t, view);
-	for (const struct mem_object *o = t->store->objects; o; o = o->next)
+	for (struct mem_object *o = t->store->objects; o; o = o->next)
 		TRY(sync_put(t, o, view));
 	return CKR_OK;
 }
@@ -462,6 +403,7 @@ static CK_RV stored_new(const struct token_obj *obj, struct mem_object **ret)
 	if (!o)
 		return CKR_HOST_MEMORY;
 	memcpy(o->id, obj->id, sizeof o->id);
+	o->told = true; /* make() returns it */
 	CK_RV rv = attrs_copy(obj->attrs, &o->attrs);
 	if (rv != CKR_OK) {
 		free(o);
@@ -477,11 +419,8 @@ static CK_RV persist(struct mem_token *t, struct token_obj *const obj[2])
 	struct mem_object *o[2] = {NULL, NULL};
 	CK_RV rv = CKR_OK;
 
-	for (size_t i = 0; i < 2 && obj[i] && rv == CKR_OK; i++) {
+	for (size_t i = 0; i < 2 && obj[i] && rv == CKR_OK; i++)
 		rv = stored_new(obj[i], &o[i]);
-		if (rv == CKR_OK)
-			rv = tell(t, o[i]);
-	}
 	for (size_t i = 0; i < 2; i++) {
 		if (rv != CKR_OK) {
 			objects_free(o[i]);
@@ -533,10 +472,6 @@ static CK_RV mem_update(struct token *tok, const struct token_obj *obj, const st
 	TRY(obj_new(obj->id, merged, ret));
 	attrs_free(o->attrs);
 	o->attrs = TAKE(merged);
-	o->version++;
-	struct mem_told *k = told(t, o->id);
-	if (k)
-		k->version = o->version;
 	return CKR_OK;
 }
 
