@@ -70,7 +70,7 @@ CK_RV C_GetSlotInfo(CK_SLOT_ID id, CK_SLOT_INFO_PTR info)
 	if (slot_probe(c.slot) != CKR_TOKEN_NOT_PRESENT)
 		info->flags |= CKF_TOKEN_PRESENT;
 	/* The slot's own strings are there whatever the code. */
-	if (slot_info(c.slot, &token) == CKR_HOST_MEMORY)
+	if (slot_info(c.slot, false, &token) == CKR_HOST_MEMORY)
 		return call_leave(&c, CKR_HOST_MEMORY);
 	info->flags |= token.removable ? CKF_REMOVABLE_DEVICE : 0;
 	info->flags |= token.hardware_slot ? CKF_HW_SLOT : 0;
@@ -111,7 +111,7 @@ CK_RV C_GetTokenInfo(CK_SLOT_ID id, CK_TOKEN_INFO_PTR info)
 	CK_RV rv = call_slot(&c, FN_C_GetTokenInfo, id, info != NULL);
 
 	if (rv == CKR_OK)
-		rv = slot_info(c.slot, &token);
+		rv = slot_info(c.slot, false, &token);
 	if (rv == CKR_OK)
 		fill_token_info(c.slot, &token, info);
 	return call_leave(&c, rv);

@@ -152,11 +152,11 @@ CK_RV slot_probe(struct slot *s)
 	return rv;
 }
 
-CK_RV slot_info(struct slot *s, struct token_info *ret)
+CK_RV slot_info(struct slot *s, bool brief, struct token_info *ret)
 {
 	CK_RV rv;
 
-	memset(ret, 0, sizeof *ret);
+	*ret = (struct token_info){.brief = brief};
 	rv = s->token->ops->info(s->token, ret);
 	if (rv != CKR_OK)
 		return rv;

@@ -43,8 +43,9 @@ void slots_forked(struct slot **slots, size_t n);
 /* Is a token there?  Notes a slot event when that has changed.  CKR_OK, CKR_TOKEN_NOT_PRESENT,
  * CKR_TOKEN_NOT_RECOGNIZED. */
 CK_RV slot_probe(struct slot *s) MUST_CHECK;
-/* Asks the backend and keeps the flags.  *ret always has the slot's strings. */
-CK_RV slot_info(struct slot *s, struct token_info *ret) MUST_CHECK;
+/* Asks the backend, for a session only what that needs (`brief`), and keeps the flags.  *ret always has the slot's
+ * strings. */
+CK_RV slot_info(struct slot *s, bool brief, struct token_info *ret) MUST_CHECK;
 /* Whether private objects may be used and seen now: the user is logged in, or the token needs no login. */
 bool slot_private_ok(const struct slot *s);
 /* Brings objects up to date (token_ops.sync).  On CKR_DEVICE_REMOVED the slot's sessions have been closed. */

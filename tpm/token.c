@@ -131,13 +131,15 @@ struct description {
 	struct token_info *info;
 };
 
-/* A PIN's counter can't be read: is this the token's TPM at all? */
+/* Is this the token's TPM at all?  CKR_TOKEN_NOT_RECOGNIZED.  A storage key that takes the owner's authorization to be
+ * made again can't be looked for; whoever needs it will say so. */
 static CK_RV look_for_parent(struct conn *c, struct tpm_token *t)
 {
 	struct storage *storage;
 	CK_RV rv = parent_storage(c, t->parent, &storage);
+	uint16_t base = rv == CKR_OK ? TPM2_RC_SUCCESS : conn_rc_base(c);
 
-	return rv == CKR_TOKEN_NOT_RECOGNIZED ? rv : CKR_OK; /* what else is wrong with an index is login's to explain */
+	return base == TPM2_RC_BAD_AUTH || base == TPM2_RC_AUTH_FAIL ? CKR_OK : rv;
 }
 
 static CK_RV count_pin(struct conn *c, struct tpm_token *t, const struct pin_rec *pin, const struct pin_flags *f,
@@ -152,7 +154,7 @@ static CK_RV count_pin(struct conn *c, struct tpm_token *t, const struct pin_rec
 	TRY(conn_properties(c, &p));
 	if (pin->index.handle) {
 		if (pin_count(c, pin, &count, &limit, &known) != CKR_OK)
-			return look_for_parent(c, t);
+			return look_for_parent(c, t); /* else login explains what is wrong with an index */
 		if (known)
 			*flags |= count_flags(count, limit, f);
 		return CKR_OK;
@@ -180,6 +182,22 @@ static CK_RV describe_body(struct conn *c, void *arg)
 	}
 	i->flags |= flags;
 	return d->t->initialized ? adopted_look(c, d->t->adopted) : CKR_OK;
+}
+
+/* Whether this is the token's TPM: one command per connection. */
+static CK_RV recognize_body(struct conn *c, void *arg)
+{
+	struct tpm_token *t = ((struct description *)arg)->t;
+
+	TRY(look_for_parent(c, t));
+	return adopted_look(c, t->adopted);
+}
+
+static CK_RV ask_tpm(struct description *d, bool brief)
+{
+	if (brief && !d->t->initialized)
+		return CKR_OK;
+	return conn_run(d->t->conn, RC_PROBE, brief ? recognize_body : describe_body, d);
 }
 
 static void describe_record(const struct tpm_token *t, struct token_info *i)
@@ -227,7 +245,7 @@ static CK_RV tpm_info(struct token *tok, struct token_info *ret)
 		i.flags |= CKF_WRITE_PROTECTED;
 	else if (rv != CKR_OK)
 		return rv;
-	TRY(conn_run(t->conn, RC_PROBE, describe_body, &d));
+	TRY(ask_tpm(&d, ret->brief));
 	if (conn_poisoned(t->conn))
 		i.flags |= CKF_ERROR_STATE;
 	*ret = i;

@@ -39,6 +39,8 @@ struct token_info {
 	                          CKF_WRITE_PROTECTED, CKF_ERROR_STATE, PIN counters … */
 	bool hardware_slot;    /* CKF_HW_SLOT */
 	bool removable;        /* CKF_REMOVABLE_DEVICE; constant for a slot */
+	bool brief;            /* asked by C_OpenSession: PIN counters and versions may be missing; but whether this is
+	                          the token's hardware is to be known (CKR_TOKEN_NOT_RECOGNIZED) */
 };
 
 /* What the token can do with a *base* mechanism: a mechanism without a digest in its name (CKM_RSA_PKCS, CKM_ECDSA,

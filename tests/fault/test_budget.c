@@ -67,7 +67,7 @@ Test(budget, keys)
 
 	CK_SESSION_HANDLE s = open_session(RW);
 	is(login(s, CKU_USER, USER_PIN), CKR_OK);
-	COSTS(7, p = ec_pair(s, true, "ec")); /* with what is asked once per connection */
+	COSTS(8, p = ec_pair(s, true, "ec")); /* with what is asked once per connection */
 	COSTS(5, p = ec_pair(s, true, "ec"));
 	OK(C_SignInit, s, MECH(CKM_ECDSA), p.priv);
 	OK(C_Sign, s, digest, sizeof digest, sig, &n);
