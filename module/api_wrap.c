@@ -5,9 +5,9 @@
  *   - CKA_WRAP or CKA_UNWRAP is FALSE: CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_HANDLE_INVALID, since
  *     CKR_KEY_FUNCTION_NOT_PERMITTED is on neither list;
  *   - CKA_WRAP_WITH_TRUSTED, and the wrapping key isn't CKA_TRUSTED: CKR_KEY_NOT_WRAPPABLE;
- *   - a length that isn't the new key's: CKR_WRAPPED_KEY_LEN_RANGE.  With CKM_RSA_PKCS that is also what becomes of most
- *     blocks with bad padding: they decrypt to pseudo-random bytes of a pseudo-random length (rsa_unpad_pkcs1()), and
- *     nothing here tells them from a key. */
+ *   - a length that isn't the new key's: CKR_WRAPPED_KEY_LEN_RANGE.  With CKM_RSA_PKCS that is also what becomes of
+ *     most blocks with bad padding: they decrypt to pseudo-random bytes of a pseudo-random length (rsa_unpad_pkcs1()),
+ *     and nothing here tells them from a key. */
 #include "make.h"
 #include "op_state.h"
 #include "template.h"
@@ -127,9 +127,9 @@ static CK_RV wrap_key(struct session *s, const struct wrap_request *r, struct ou
 	return wrap_value(op, buffer_bytes(&value), out);
 }
 
-/* The token's own form of a key (CKM_SIGNET_TSS2_KEY).  CKA_EXTRACTABLE isn't asked: it speaks of the value, which stays
- * sealed under the hardware that has it.  But what the token demands of a key's user is lost with the new authorization
- * value, so a key that needs a trusted wrapper, a PIN for each use, or other mechanisms doesn't go. */
+/* The token's own form of a key (CKM_SIGNET_TSS2_KEY).  CKA_EXTRACTABLE isn't asked: it speaks of the value, which
+ * stays sealed under the hardware that has it.  But what the token demands of a key's user is lost with the new
+ * authorization value, so a key that needs a trusted wrapper, a PIN for each use, or other mechanisms doesn't go. */
 static CK_RV export_key(struct session *s, const struct wrap_request *r, struct outbuf *out)
 {
 	struct buffer form CLEANUP(buffer_done);

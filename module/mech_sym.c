@@ -104,8 +104,8 @@ const struct mech_rows mech_sym_rows = {.at = rows, .n = ARRAY_LEN(rows)};
 
 /* Ours: a TPM's own form of its keys.  The parameter, the new authorization value, is api_wrap.c's to read. */
 static const struct mech own_rows[] = {
-	{.type = CKM_SIGNET_TSS2_KEY, .base = CKM_SIGNET_TSS2_KEY, .flags = CKF_WRAP, .class = CK_UNAVAILABLE_INFORMATION,
-	 .key_type = CK_UNAVAILABLE_INFORMATION, .exports = true},
+	{.type = CKM_SIGNET_TSS2_KEY, .base = CKM_SIGNET_TSS2_KEY, .flags = CKF_WRAP,
+	 .class = CK_UNAVAILABLE_INFORMATION, .key_type = CK_UNAVAILABLE_INFORMATION, .exports = true},
 };
 
 const struct mech_rows mech_own_rows = {.at = own_rows, .n = ARRAY_LEN(own_rows)};

@@ -27,14 +27,14 @@ struct mech_lengths {
 struct mech {
 	CK_MECHANISM_TYPE type, base;   /* base: what token_mech rows speak of */
 	CK_FLAGS flags;                 /* CKF_SIGN … that the standard knows for it, CKF_EC_* */
-	CK_OBJECT_CLASS class;          /* of the signing, decrypting, deriving key: CKO_PRIVATE_KEY or CKO_SECRET_KEY; else none */
+	CK_OBJECT_CLASS class;          /* of the signing, decrypting, deriving key: private or secret; else none */
 	CK_KEY_TYPE key_type;
 	enum mech_input input;
 	const struct hash *hash;        /* HASHED: what the front hashes with; else as in struct scheme */
 	bool wraps_private;             /* CKF_WRAP, CKF_UNWRAP: of private keys too, not only of secret ones */
 	bool exports;                   /* CKF_WRAP is token_ops.export_key */
 	enum mech_filling filling;
-	struct mech_lengths plain, sealed; /* secret keys: of what is encrypted, decrypted; max 0: any up to MECH_WHOLE_MAX */
+	struct mech_lengths plain, sealed; /* secret keys: of what is encrypted, decrypted; max 0: no bounds */
 	/* Checks and flattens the parameter; CKR_MECHANISM_PARAM_INVALID.  NULL: no parameter allowed. */
 	CK_RV (*param)(const struct mech *m, const CK_MECHANISM *given, struct scheme *ret);
 };

@@ -550,8 +550,8 @@ Test(mech, ecdh)
 Test(mech, a_print_tells_schemes_apart)
 {
 	uint8_t a[SCHEME_PRINT], b[SCHEME_PRINT], label[2] = {1, 2};
-	struct scheme s = {.type = CKM_RSA_PKCS_OAEP, .hash = &crypto_hashes[HASH_SHA1], .mgf = &crypto_hashes[HASH_SHA1],
-			   .label = BYTES_OF(label)}, t = s;
+	const struct hash *sha1 = &crypto_hashes[HASH_SHA1];
+	struct scheme s = {.type = CKM_RSA_PKCS_OAEP, .hash = sha1, .mgf = sha1, .label = BYTES_OF(label)}, t = s;
 
 	cr_assert_eq(mech_print(&s, a), CKR_OK);
 	cr_assert_eq(mech_print(&t, b), CKR_OK);
