@@ -61,8 +61,11 @@ static CK_RV derived_attrs(struct session *s, const struct object *base, const s
 			   struct attrs **ret)
 {
 	struct attrs *given CLEANUP(attrs_cleanup) = NULL;
-	struct template_req req = {.stage = STAGE_DERIVE, .mech = r->mech->mechanism, .class = CKO_SECRET_KEY,
-				   .key_type = CK_UNAVAILABLE_INFORMATION, .from = base->obj->attrs};
+	struct template_req req = {.stage = STAGE_DERIVE,
+				   .mech = r->mech->mechanism,
+				   .class = CKO_SECRET_KEY,
+				   .key_type = CK_UNAVAILABLE_INFORMATION,
+				   .from = base->obj->attrs};
 	struct bytes nested;
 
 	TRY(template_import(r->templ, r->count, &given));
