@@ -209,7 +209,9 @@ void abrmd_begin(void)
 	char path[PATH_SIZE], tcti[64];
 
 	snprintf(tcti, sizeof tcti, "--tcti=swtpm:host=127.0.0.1,port=%u", h.port);
-	const char *const argv[] = {"tpm2-abrmd", "--session", "--allow-root", "--dbus-name=" ABRMD_NAME, tcti, NULL};
+	/* --flush-all: one that was killed may have left what it had loaded for a command. */
+	const char *const argv[] = {"tpm2-abrmd", "--session", "--allow-root", "--flush-all",
+				    "--dbus-name=" ABRMD_NAME, tcti, NULL};
 	pid_t pid = spawn("abrmd", argv);
 	FILE *f = fopen(in_dir(path, "abrmd.pid"), "we");
 	cr_assert(f);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -175,15 +176,27 @@ void session_up(void)
 	cr_assert(rv == CKR_OK, "login of the user: %s", rv_name(rv));
 }
 
+/* Of harness_down(). */
+static bool ending;
+
+static void die_untidy(void)
+{
+	if (h.untidy || ending)
+		raise(SIGABRT);
+}
+
 void harness_down(void)
 {
 	if (!h.f)
 		return;
+	ending = true;
+	atexit(die_untidy); /* a cr_assert() below leaves at once */
 	CK_RV rv = CALL(C_Finalize, NULL);
-	cr_expect(rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED, "C_Finalize: %s", rv_name(rv));
+	expect_tidy(rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED, "C_Finalize: %s", rv_name(rv));
 	h.kind->check();
 	h.kind->teardown();
 	clear_place();
 	close(h.janitor);
 	waitpid(h.janitor_pid, NULL, 0);
+	ending = false;
 }

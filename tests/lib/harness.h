@@ -46,6 +46,7 @@ struct harness {
 	CK_ULONG lockouts;                      /* what TPM2_PT_LOCKOUT_COUNTER must be at the end */
 	int janitor;                            /* closing it tells the janitor that the test is over */
 	pid_t janitor_pid;
+	bool untidy;                            /* a check of harness_down() failed */
 };
 extern struct harness h;
 
@@ -56,6 +57,14 @@ void library_up(void);                          /* C_Initialize */
 void token_up(void);                            /* C_InitToken, C_InitPIN: nobody logged in, no session */
 void session_up(void);                          /* h.session: R/W, the user logged in */
 void harness_down(void);                        /* C_Finalize if need be, the kind's checks, everything removed */
+/* A check of harness_down().  What fails after a test's body doesn't count with Criterion: the process then ends by a
+ * signal, which does. */
+#define expect_tidy(condition, ...)                                                                                    \
+	do {                                                                                                           \
+		bool tidy_ = (condition);                                                                              \
+		h.untidy |= !tidy_;                                                                                    \
+		cr_expect(tidy_, __VA_ARGS__);                                                                         \
+	} while (0)
 void write_config(void);                        /* again, after h.extra was set; C_Initialize reads it */
 bool is_kind(const struct kind *k);
 /* Where this test's token isn't of that kind, the test is skipped. */

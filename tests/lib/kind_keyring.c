@@ -88,9 +88,9 @@ static void say_what_is_left(void)
 	char line[256];
 	FILE *f = fopen("/proc/keys", "re");
 
-	cr_expect(false, "%u keys of the test are left", keys_of_uid() - keys_before);
+	expect_tidy(false, "%u keys of the test are left", keys_of_uid() - keys_before);
 	while (f && fgets(line, sizeof line, f))
-		cr_expect(!strstr(line, "signet"), "%s", line);
+		expect_tidy(!strstr(line, "signet"), "%s", line);
 	if (f)
 		fclose(f);
 }

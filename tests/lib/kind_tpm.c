@@ -59,7 +59,7 @@ static void bare_off(void)
 /* The machine's own TPM is cleared for each test: only in a guest that was made for that. */
 static void device_start(void)
 {
-	cr_assert(secure_getenv("VMBOOT"), "SIGNET_TEST_TRANSPORT=device is for tests/vm: it clears the TPM");
+	cr_assert(secure_getenv("SIGNET_VM"), "SIGNET_TEST_TRANSPORT=device is for tests/vm: it clears the TPM");
 	ESYS_CONTEXT *esys = tpm_connect();
 	TSS2_RC rc = Esys_Clear(esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE);
 	cr_assert(rc == 0, "TPM2_Clear: 0x%x", rc);
@@ -123,7 +123,7 @@ static void config(FILE *conf)
 
 /* ---- a connection of the test's own ---- */
 
-ESYS_CONTEXT *tpm_connect(void)
+ESYS_CONTEXT *tpm_connect_with(TPM2_SU startup)
 {
 	char conf[64] = "device:/dev/tpm0";
 	TSS2_TCTI_CONTEXT *tcti = NULL;
@@ -135,7 +135,14 @@ ESYS_CONTEXT *tpm_connect(void)
 	cr_assert(rc == 0, "connection to %s: 0x%x", conf, rc);
 	rc = Esys_Initialize(&esys, tcti, NULL);
 	cr_assert(rc == 0, "Esys_Initialize: 0x%x", rc);
+	rc = h.port ? Esys_Startup(esys, startup) : TSS2_RC_SUCCESS;
+	cr_assert(rc == 0 || rc == TPM2_RC_INITIALIZE, "TPM2_Startup: 0x%x", rc);
 	return esys;
+}
+
+ESYS_CONTEXT *tpm_connect(void)
+{
+	return tpm_connect_with(TPM2_SU_CLEAR);
 }
 
 void tpm_disconnect(ESYS_CONTEXT **esys)
@@ -185,11 +192,11 @@ static void check(void)
 	if (tpm_way()->leave)
 		tpm_way()->leave();
 	ESYS_CONTEXT *esys = tpm_connect();
-	cr_expect(tpm_handles(esys, TPM2_TRANSIENT_FIRST, NULL) == 0, "transient objects are left in the TPM");
-	cr_expect(tpm_handles(esys, TPM2_LOADED_SESSION_FIRST, NULL) == 0, "loaded sessions are left in the TPM");
-	cr_expect(tpm_handles(esys, TPM2_ACTIVE_SESSION_FIRST, NULL) == 0, "saved sessions are left in the TPM");
+	expect_tidy(tpm_handles(esys, TPM2_TRANSIENT_FIRST, NULL) == 0, "transient objects are left in the TPM");
+	expect_tidy(tpm_handles(esys, TPM2_LOADED_SESSION_FIRST, NULL) == 0, "loaded sessions are left in the TPM");
+	expect_tidy(tpm_handles(esys, TPM2_ACTIVE_SESSION_FIRST, NULL) == 0, "saved sessions are left in the TPM");
 	uint32_t lockouts = tpm_property(esys, TPM2_PT_LOCKOUT_COUNTER);
-	cr_expect(lockouts == h.lockouts, "TPM2_PT_LOCKOUT_COUNTER is %u, expected %lu", lockouts, h.lockouts);
+	expect_tidy(lockouts == h.lockouts, "TPM2_PT_LOCKOUT_COUNTER is %u, expected %lu", lockouts, h.lockouts);
 	tpm_disconnect(&esys);
 }
 

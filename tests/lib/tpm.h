@@ -21,6 +21,8 @@ struct way {
 const struct way *tpm_way(void);
 
 ESYS_CONTEXT *tpm_connect(void);
+/* The same; a TPM that nobody has started yet is started so: TPM2_SU_CLEAR (of tpm_connect()), TPM2_SU_STATE. */
+ESYS_CONTEXT *tpm_connect_with(TPM2_SU startup);
 void tpm_disconnect(ESYS_CONTEXT **esys);
 /* The number of handles of a type: TPM2_HR_TRANSIENT, TPM2_LOADED_SESSION_FIRST, TPM2_ACTIVE_SESSION_FIRST … */
 uint32_t tpm_handles(ESYS_CONTEXT *esys, uint32_t first, TPML_HANDLE *ret);
