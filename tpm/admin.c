@@ -163,6 +163,8 @@ CK_RV tpm_init_token(struct token *tok, struct bytes so_pin, const uint8_t label
 	struct tpm_token *t = tpm_token_of(tok);
 	CK_RV rv = init_token(t, so_pin, label);
 
+	if (rv == CKR_OK)
+		memory_keep(t);
 	/* Without a session CKR_TOKEN_NOT_RECOGNIZED may be said. */
 	return rv == CKR_TOKEN_NOT_RECOGNIZED ? rv : tpm_state_answer(t, rv);
 }

@@ -1,4 +1,4 @@
-/* What the TPM can do: asked when first wanted, kept as long as the connection. */
+/* What the TPM can do: asked when first wanted; properties are kept as long as the connection, tables longer. */
 #include "conn_private.h"
 #include "log.h"
 
@@ -75,6 +75,30 @@ static void take_property(struct conn_properties *p, const TPMS_TAGGED_PROPERTY 
 	}
 }
 
+/* Whose tables they are. */
+static void disbelieve(struct conn *c)
+{
+	struct caps *caps = &c->caps;
+
+	log_info("slot %s: this isn't the TPM, or not the firmware, whose abilities are remembered; asking anew", c->slot);
+	caps->have_algs = caps->have_commands = caps->have_curves = caps->have_rsa = false;
+	memset(&caps->tables, 0, sizeof caps->tables);
+	c->learnt++;
+}
+
+static void take_identity(struct conn *c, const TPMS_TAGGED_PROPERTY *list, size_t n)
+{
+	uint32_t identity[CONN_IDENTITY] = {0};
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i].property >= TPM2_PT_FAMILY_INDICATOR && list[i].property <= TPM2_PT_INPUT_BUFFER)
+			identity[list[i].property - TPM2_PT_FAMILY_INDICATOR] = list[i].value;
+	if (c->caps.have_identity && memcmp(identity, c->caps.tables.identity, sizeof identity) != 0)
+		disbelieve(c);
+	memcpy(c->caps.tables.identity, identity, sizeof identity);
+	c->caps.have_identity = true;
+}
+
 /* One group: TPM2_PT_FIXED, whose answer may have the variable ones too, or TPM2_PT_VAR. */
 static CK_RV ask_properties(struct conn *c, uint32_t group)
 {
@@ -88,6 +112,8 @@ static CK_RV ask_properties(struct conn *c, uint32_t group)
 	for (size_t i = 0; i < n; i++)
 		take_property(&p, &list->tpmProperty[i]);
 	c->caps.properties = p;
+	if (group == TPM2_PT_FIXED)
+		take_identity(c, list->tpmProperty, n);
 	c->caps.have_fixed |= group == TPM2_PT_FIXED;
 	c->caps.have_variable |= group == TPM2_PT_VAR ||
 				 (n > 0 && list->tpmProperty[n - 1].property >= TPM2_PT_LOCKOUT_RECOVERY);
@@ -110,6 +136,14 @@ CK_RV conn_refresh(struct conn *c, const struct conn_properties **ret)
 	return conn_properties(c, ret);
 }
 
+CK_RV conn_input_max(struct conn *c, size_t *ret)
+{
+	if (!c->caps.have_identity)
+		TRY(ask_properties(c, TPM2_PT_FIXED));
+	*ret = c->caps.tables.identity[TPM2_PT_INPUT_BUFFER - TPM2_PT_FAMILY_INDICATOR];
+	return CKR_OK;
+}
+
 /* ---- algorithms ---- */
 
 CK_RV conn_has_alg(struct conn *c, TPM2_ALG_ID alg, bool *ret)
@@ -121,11 +155,11 @@ CK_RV conn_has_alg(struct conn *c, TPM2_ALG_ID alg, bool *ret)
 		TRY(tpm2_get_capability(c, NULL, TPM2_CAP_ALGS, TPM2_ALG_FIRST, TPM2_MAX_CAP_ALGS, &data));
 		for (size_t i = 0; i < MIN(list->count, TPM2_MAX_CAP_ALGS); i++)
 			if (list->algProperties[i].alg < ALG_LIMIT)
-				c->caps.algs[list->algProperties[i].alg / 8] |=
+				c->caps.tables.algs[list->algProperties[i].alg / 8] |=
 					(uint8_t)(1u << list->algProperties[i].alg % 8);
 		c->caps.have_algs = true;
 	}
-	*ret = alg < ALG_LIMIT && c->caps.algs[alg / 8] >> alg % 8 & 1;
+	*ret = alg < ALG_LIMIT && c->caps.tables.algs[alg / 8] >> alg % 8 & 1;
 	return CKR_OK;
 }
 
@@ -151,14 +185,14 @@ static CK_RV ask_commands(struct conn *c, TPM2_CC *first, uint8_t bits[32])
 CK_RV conn_has_command(struct conn *c, TPM2_CC command, bool *ret)
 {
 	TPM2_CC at = command - COMMAND_FIRST;
-	uint8_t bits[sizeof c->caps.commands] = {0};
+	uint8_t bits[sizeof c->caps.tables.commands] = {0};
 
 	for (TPM2_CC first = COMMAND_FIRST; !c->caps.have_commands && first;)
 		TRY(ask_commands(c, &first, bits));
 	if (!c->caps.have_commands)
-		memcpy(c->caps.commands, bits, sizeof bits);
+		memcpy(c->caps.tables.commands, bits, sizeof bits);
 	c->caps.have_commands = true;
-	*ret = at < COMMAND_LIMIT && c->caps.commands[at / 8] >> at % 8 & 1;
+	*ret = at < COMMAND_LIMIT && c->caps.tables.commands[at / 8] >> at % 8 & 1;
 	return CKR_OK;
 }
 
@@ -171,13 +205,14 @@ CK_RV conn_has_curve(struct conn *c, TPM2_ECC_CURVE curve, bool *ret)
 
 	if (!c->caps.have_curves) {
 		TRY(tpm2_get_capability(c, NULL, TPM2_CAP_ECC_CURVES, TPM2_ECC_NONE, TPM2_MAX_ECC_CURVES, &data));
-		c->caps.n_curves = MIN(list->count, CONN_MAX_CURVES);
-		memcpy(c->caps.curves, list->eccCurves, c->caps.n_curves * sizeof *c->caps.curves);
+		c->caps.tables.n_curves = MIN(list->count, CONN_MAX_CURVES);
+		for (size_t i = 0; i < c->caps.tables.n_curves; i++)
+			c->caps.tables.curves[i] = list->eccCurves[i];
 		c->caps.have_curves = true;
 	}
 	*ret = false;
-	for (size_t i = 0; i < c->caps.n_curves; i++)
-		*ret |= c->caps.curves[i] == curve;
+	for (size_t i = 0; i < c->caps.tables.n_curves; i++)
+		*ret |= c->caps.tables.curves[i] == curve;
 	return CKR_OK;
 }
 
@@ -199,13 +234,66 @@ CK_RV conn_rsa_sizes(struct conn *c, const uint16_t **ret, size_t *ret_n)
 			found[n++] = sizes[i];
 	}
 	if (!c->caps.have_rsa) {
-		memcpy(c->caps.rsa, found, n * sizeof *found);
-		c->caps.n_rsa = n;
+		memcpy(c->caps.tables.rsa, found, n * sizeof *found);
+		c->caps.tables.n_rsa = n;
 		c->caps.have_rsa = true;
 	}
-	*ret = c->caps.rsa;
-	*ret_n = c->caps.n_rsa;
+	*ret = c->caps.tables.rsa;
+	*ret_n = c->caps.tables.n_rsa;
 	return CKR_OK;
+}
+
+/* ---- over connections and processes ---- */
+
+void caps_reconnected(struct caps *caps)
+{
+	struct caps fresh = {0};
+
+	/* Tables without an identity can't be told from another TPM's. */
+	if (caps->have_identity) {
+		fresh = *caps;
+		fresh.properties = (struct conn_properties){0};
+		fresh.have_fixed = fresh.have_variable = fresh.have_bus = fresh.bus = false;
+	}
+	*caps = fresh;
+}
+
+CK_RV conn_learn(struct conn *c, struct conn_memory *ret)
+{
+	const uint16_t *sizes;
+	size_t n;
+	bool has;
+
+	if (!c->caps.have_identity)
+		TRY(ask_properties(c, TPM2_PT_FIXED));
+	TRY(conn_has_alg(c, TPM2_ALG_AES, &has));
+	TRY(conn_has_command(c, TPM2_CC_Sign, &has));
+	TRY(conn_has_curve(c, TPM2_ECC_NIST_P256, &has));
+	TRY(conn_rsa_sizes(c, &sizes, &n));
+	*ret = c->caps.tables;
+	return CKR_OK;
+}
+
+/* Tables that this process has itself learnt are newer. */
+static void recall(struct caps *caps, const struct conn_memory *memory)
+{
+	if (caps->have_identity || caps->have_algs || caps->have_commands || caps->have_curves || caps->have_rsa)
+		return;
+	caps->tables = *memory;
+	caps->have_identity = caps->have_algs = caps->have_commands = caps->have_curves = caps->have_rsa = true;
+}
+
+void conn_recall(struct conn *c, const struct conn_memory *memory)
+{
+	if (lock_take(c->lock) != CKR_OK)
+		return;
+	recall(&c->caps, memory);
+	lock_drop(c->lock);
+}
+
+uint64_t conn_learnt(const struct conn *c)
+{
+	return c->learnt;
 }
 
 /* ---- the bus ---- */

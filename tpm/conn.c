@@ -96,7 +96,7 @@ static CK_RV connect_now(struct conn *c)
 	}
 	c->generation++;
 	c->lost = false;
-	c->caps = (struct caps){0};
+	caps_reconnected(&c->caps);
 	log_debug("slot %s: connected by \"%s\"%s", c->slot, c->tcti,
 		  c->transport.managed ? ", behind a resource manager" : "");
 	if (c->transport.managed) {

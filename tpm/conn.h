@@ -72,10 +72,15 @@ uint64_t conn_commands(const struct conn *c);
 /* A resource manager stands between us and the TPM. */
 bool conn_managed(const struct conn *c);
 
-/* ---- what the TPM can do: asked once per connection, each group when first wanted; inside a sequence ---- */
+/* ---- what the TPM can do: each group is asked when first wanted; inside a sequence ----
+ *
+ * Properties are asked once per connection.  Tables (algorithms, commands, curves, key sizes) are learnt once, and
+ * believed over reconnections and from process to process (memory.h), until the fixed properties say that this is
+ * another TPM, or another firmware: then they are asked anew. */
 
 #define CONN_MAX_CURVES 16
 #define CONN_RSA_SIZES 4
+#define CONN_IDENTITY 14  /* TPM2_PT_FAMILY_INDICATOR to TPM2_PT_INPUT_BUFFER */
 
 /* A GetCapability for each half.  The second changes while we look: conn_refresh() asks for it again. */
 struct conn_properties {
@@ -95,6 +100,24 @@ CK_RV conn_has_command(struct conn *c, TPM2_CC command, bool *ret) MUST_CHECK;
 CK_RV conn_has_curve(struct conn *c, TPM2_ECC_CURVE curve, bool *ret) MUST_CHECK;
 /* Which of 1024, 2048, 3072, 4096 bits keys may have, ascending; a TestParms for each, once. */
 CK_RV conn_rsa_sizes(struct conn *c, const uint16_t **ret, size_t *ret_n) MUST_CHECK;
+/* TPM2_PT_INPUT_BUFFER, believed as the tables are. */
+CK_RV conn_input_max(struct conn *c, size_t *ret) MUST_CHECK;
+/* All tables, and whose they are. */
+struct conn_memory {
+	uint32_t identity[CONN_IDENTITY];
+	uint8_t algs[32];      /* a bit for each TPM_ALG_ID below 256 */
+	uint8_t commands[32];  /* a bit for each TPM_CC from 0x100 to 0x1ff */
+	uint16_t curves[CONN_MAX_CURVES];
+	size_t n_curves;
+	uint16_t rsa[CONN_RSA_SIZES];
+	size_t n_rsa;
+};
+/* Asks for what isn't known of it yet. */
+CK_RV conn_learn(struct conn *c, struct conn_memory *ret) MUST_CHECK;
+/* What an earlier process has learnt, where this one has learnt nothing yet.  Not inside a sequence. */
+void conn_recall(struct conn *c, const struct conn_memory *memory);
+/* Another number each time that tables were disbelieved: what was made of them is void. */
+uint64_t conn_learnt(const struct conn *c);
 /* Whether signatures need a session of their own: the configuration, or with `auto` whether this TPM sits on a bus
  * that can be tapped, told by its manufacturer.  *ret_sure false: whoever sits on the bus could have given that answer
  * himself; conn_prove_bus() is to be asked, once per connection. */

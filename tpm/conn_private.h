@@ -122,16 +122,16 @@ struct sequence {
 };
 
 struct caps {
-	bool have_fixed, have_variable, have_algs, have_commands, have_curves, have_rsa, have_bus;
+	/* Of this connection: */
+	bool have_fixed, have_variable, have_bus;
 	bool bus;              /* can be tapped, for all that is proven */
 	struct conn_properties properties;
-	uint8_t algs[32];      /* a bit for each TPM_ALG_ID below 256 */
-	uint8_t commands[32];  /* a bit for each TPM_CC from 0x100 to 0x1ff */
-	TPM2_ECC_CURVE curves[CONN_MAX_CURVES];
-	size_t n_curves;
-	uint16_t rsa[CONN_RSA_SIZES];
-	size_t n_rsa;
+	/* Over connections, as far as have_… says: */
+	bool have_identity, have_algs, have_commands, have_curves, have_rsa;
+	struct conn_memory tables;
 };
+/* For a new connection: forgets what mustn't be believed any longer. */
+void caps_reconnected(struct caps *caps);
 
 struct conn {
 	char *slot, *tcti;
@@ -148,7 +148,7 @@ struct conn {
 	uint64_t sequences;
 	/* Read without the lock: */
 	_Atomic bool poisoned;
-	_Atomic uint64_t generation, commands;
+	_Atomic uint64_t generation, commands, learnt;
 	struct sequence seq;
 	struct held held;
 	struct caps caps;

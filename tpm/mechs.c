@@ -174,8 +174,10 @@ static CK_RV ask(struct tpm_token *t)
 		return CKR_HOST_MEMORY;
 	l.out = mechs;
 	TRY(conn_run(t->conn, RC_PROBE, ask_body, &l));
+	free(t->mechs);
 	t->n_mechs = l.n;
 	t->mechs = TAKE(mechs);
+	t->mechs_learnt = conn_learnt(t->conn);
 	return CKR_OK;
 }
 
@@ -183,8 +185,10 @@ CK_RV tpm_mechs(struct token *tok, const struct token_mech **ret, size_t *ret_n)
 {
 	struct tpm_token *t = tpm_token_of(tok);
 
-	if (!t->mechs)
+	memory_recall(t);
+	if (!t->mechs || t->mechs_learnt != conn_learnt(t->conn))
 		TRY(ask(t));
+	memory_keep(t);
 	*ret = t->mechs;
 	*ret_n = t->n_mechs;
 	return CKR_OK;

@@ -43,10 +43,10 @@ CK_RV op_use_key(struct conn *c, const struct token_op *op, TPMA_SESSION attribu
 
 CK_RV op_input_max(struct conn *c, size_t *ret)
 {
-	const struct conn_properties *p;
+	size_t max;
 
-	TRY(conn_properties(c, &p));
-	*ret = MIN(p->input_buffer_max, TPM2_MAX_DIGEST_BUFFER);
+	TRY(conn_input_max(c, &max));
+	*ret = MIN(max, TPM2_MAX_DIGEST_BUFFER);
 	return *ret >= 256 ? CKR_OK : CKR_DEVICE_ERROR; /* 1024 says the PC Client profile */
 }
 

@@ -68,6 +68,7 @@ static CK_RV read_token(struct tpm_token *t)
 		t->replaced = true;
 	}
 	tpm_state_adopt(t, &rec, &stamp, parent);
+	memory_recall(t);
 	return CKR_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "key.h"
+#include "memory.h"
 #include "store.h"
 #include "token.h"
 #include "tokenrec.h"
@@ -53,6 +54,8 @@ struct tpm_token {
 
 	struct token_mech *mechs;
 	size_t n_mechs;
+	uint64_t mechs_learnt;            /* conn_learnt() that they are made of */
+	struct memory memory;
 };
 
 static inline struct tpm_token *tpm_token_of(struct token *t)

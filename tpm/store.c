@@ -3,6 +3,7 @@
  *   token      the token record (tokenrec.c); without it the token isn't initialized
  *   <32 hex>   one record of objects (record.c), named by its id in lower case
  *   intents    what a crash would leave behind in the TPM or here (intent.c); seldom there
+ *   caps       what this TPM can do (memory.c); may be lost
  *   lock       empty; flock(2)ed by whoever changes anything; never removed or replaced
  *   new        a file being written; what a crash left of it is replaced by the next writer
  *
@@ -455,6 +456,11 @@ CK_RV store_read_intents(struct store *s, struct buffer *out)
 	return read_file(s, INTENTS_NAME, out, NULL);
 }
 
+CK_RV store_read_aside(struct store *s, const char *name, struct buffer *out)
+{
+	return read_file(s, name, out, NULL);
+}
+
 /* ---- the lock ---- */
 
 /* The directory and what is missing above it. */
@@ -514,7 +520,7 @@ static CK_RV open_lock(struct store *s, int dir, int *ret)
 	return *ret >= 0 ? CKR_OK : failed(s, "open", LOCK_NAME, true);
 }
 
-static CK_RV wait_for_lock(struct store *s, int fd)
+static CK_RV wait_for_lock(struct store *s, int fd, bool patiently)
 {
 	int64_t deadline = store_sys.now_ms() + LOCK_WAIT_MS;
 
@@ -523,6 +529,8 @@ static CK_RV wait_for_lock(struct store *s, int fd)
 			continue;
 		if (errno != EWOULDBLOCK)
 			return failed(s, "lock", LOCK_NAME, true);
+		if (!patiently)
+			return CKR_FUNCTION_FAILED;
 		if (store_sys.now_ms() >= deadline) {
 			log_error("store %s: another process has held the lock for 10 s; try again", s->path);
 			return CKR_FUNCTION_FAILED;
@@ -532,18 +540,23 @@ static CK_RV wait_for_lock(struct store *s, int fd)
 	return CKR_OK;
 }
 
-CK_RV store_lock(struct store *s, bool create)
+static CK_RV take_lock(struct store *s, bool create, bool patiently)
 {
 	int dir CLEANUP(fd_cleanup) = -1;
 	int fd CLEANUP(fd_cleanup) = -1;
 
 	TRY(open_dir(s, create, &dir));
 	TRY(open_lock(s, dir, &fd));
-	TRY(wait_for_lock(s, fd));
+	TRY(wait_for_lock(s, fd, patiently));
 	s->dir_fd = dir;
 	s->lock_fd = fd;
 	dir = fd = -1;
 	return CKR_OK;
+}
+
+CK_RV store_lock(struct store *s, bool create)
+{
+	return take_lock(s, create, true);
 }
 
 void store_unlock(struct store *s)
@@ -640,6 +653,16 @@ CK_RV store_write_token(struct store *s, struct bytes content, struct store_stam
 CK_RV store_write_intents(struct store *s, struct bytes content)
 {
 	return replace(s, INTENTS_NAME, content, NULL);
+}
+
+CK_RV store_write_aside(struct store *s, const char *name, struct bytes content)
+{
+	CK_RV rv;
+
+	TRY(take_lock(s, false, false));
+	rv = replace(s, name, content, NULL);
+	store_unlock(s);
+	return rv;
 }
 
 static CK_RV remove_file(struct store *s, const char *name)

@@ -100,6 +100,10 @@ bool store_locked(const struct store *s);
 CK_RV store_write(struct store *s, const uint8_t id[16], struct bytes content, struct store_stamp *stamp) MUST_CHECK;
 CK_RV store_write_token(struct store *s, struct bytes content, struct store_stamp *stamp) MUST_CHECK;
 CK_RV store_write_intents(struct store *s, struct bytes content) MUST_CHECK;
+/* A file that may be lost, beside the token's state.  Reading: CKR_OBJECT_HANDLE_INVALID where there is none.  Writing:
+ * not under the lock, and only if that can be had at once; CKR_FUNCTION_FAILED if another process has it. */
+CK_RV store_read_aside(struct store *s, const char *name, struct buffer *out) MUST_CHECK;
+CK_RV store_write_aside(struct store *s, const char *name, struct bytes content) MUST_CHECK;
 /* CKR_OBJECT_HANDLE_INVALID: there is no such file. */
 CK_RV store_erase(struct store *s, const uint8_t id[16]) MUST_CHECK;
 CK_RV store_remove_intents(struct store *s) MUST_CHECK; /* CKR_OK also when there are none */

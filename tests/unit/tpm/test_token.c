@@ -56,7 +56,7 @@ static unsigned sent(void)
 
 static CK_FLAGS flags(void)
 {
-	struct token_info i;
+	struct token_info i = {0};
 
 	cr_assert_eq(tpm_token_ops.info(rig.tok, &i), CKR_OK);
 	return i.flags;
@@ -263,7 +263,7 @@ Test(token, transient_parent)
 
 Test(token, cleared_tpm)
 {
-	struct token_info i;
+	struct token_info i = {0};
 
 	rig_init(&rig);
 	rig_reopen(&rig);

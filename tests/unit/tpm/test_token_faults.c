@@ -179,7 +179,7 @@ static CK_RV do_sign(void)
 
 static CK_RV do_info(void)
 {
-	struct token_info i;
+	struct token_info i = {0};
 
 	return tpm_token_ops.info(rig.tok, &i);
 }

@@ -358,7 +358,7 @@ Test(objects, another_process_initializes)
 
 Test(pin_none, works_without_login)
 {
-	struct token_info i;
+	struct token_info i = {0};
 
 	rig_start(&rig, "pin", "none");
 	cr_assert_eq(tpm_token_ops.init_token(rig.tok, PIN_SO, (const uint8_t[32]){'n'}), CKR_OK);
@@ -541,7 +541,7 @@ Test(objects, death_during_init_token)
 	rig_login(&rig);
 	make_pair("old", false);
 	for (int n = 1, status = 0;; n++) {
-		struct token_info i;
+		struct token_info i = {0};
 		pid_t child;
 
 		rig_reopen(&rig);
