@@ -115,9 +115,19 @@ static bool reserved_for_so(const struct making *m, const struct policy_row *row
 	return m->stage == STAGE_COPY || m->stage == STAGE_SET || *value.ptr == CK_TRUE;
 }
 
+/* 4.6.2: a trusted certificate can't be modified, nor on its way into a copy that would be trusted too, but by the SO
+ * who may take the trust away. */
+static bool fixed_by_trust(const struct making *m)
+{
+	return m->policy->class == CKO_CERTIFICATE && attrs_get_bool(m->from, CKA_TRUSTED, false) &&
+	       m->session->slot->login != LOGIN_SO;
+}
+
 static CK_RV check_existing(const struct making *m, const struct policy_row *row, struct bytes value)
 {
 	if (!(row->flags & stage_rules[m->stage].allow))
+		return CKR_ATTRIBUTE_READ_ONLY;
+	if ((row->flags & ROW_SET) && fixed_by_trust(m))
 		return CKR_ATTRIBUTE_READ_ONLY;
 	if (!policy_value_ok(row, value))
 		return CKR_ATTRIBUTE_VALUE_INVALID;
@@ -405,9 +415,7 @@ CK_RV template_changes(struct session *s, const struct object *o, const struct a
 	m.policy = policy_of(m.from);
 	if (!m.policy)
 		return CKR_ATTRIBUTE_READ_ONLY; /* of a class that we only show */
-	/* 4.6.2: a trusted certificate can't be modified, but by the SO who may take the trust away. */
-	if (m.policy->class == CKO_CERTIFICATE && attrs_get_bool(m.from, CKA_TRUSTED, false) &&
-	    s->slot->login != LOGIN_SO)
+	if (fixed_by_trust(&m))
 		return CKR_ATTRIBUTE_READ_ONLY;
 	result = attrs_new();
 	if (!result)

@@ -561,6 +561,78 @@ Test(template, trust_is_the_so_s)
 	cr_assert_eq(attrs_set_bool(cert, CKA_TRUSTED, true), CKR_OK);
 	a_session(CKF_RW_SESSION, LOGIN_USER);
 	expect_eq(change(cert, LIST(TEXT(CKA_ID, "i")), NULL), CKR_ATTRIBUTE_READ_ONLY);
+	/* A copy is trusted too, so it is no way round. */
+	expect_eq(copy(cert, LIST(TEXT(CKA_ID, "i")), NULL), CKR_ATTRIBUTE_READ_ONLY);
+	expect_eq(copy(cert, LIST(TEXT(CKA_LABEL, "l")), NULL), CKR_ATTRIBUTE_READ_ONLY);
+	expect_eq(copy(cert, LIST(BOOL(CKA_TRUSTED, false)), NULL), CKR_ATTRIBUTE_READ_ONLY);
+	expect_eq(copy(cert, LIST(BOOL(CKA_TRUSTED, true), BOOL(CKA_TOKEN, true)), NULL), CKR_OK);
+	a_session(CKF_RW_SESSION, LOGIN_SO);
+	expect_eq(copy(cert, LIST(TEXT(CKA_ID, "i")), NULL), CKR_OK);
+}
+
+/* ---- attribute arrays ---- */
+
+#define ARRAY(t, ...)                                                                                                  \
+	{                                                                                                              \
+		(t), (CK_ATTRIBUTE[]){__VA_ARGS__}, sizeof((CK_ATTRIBUTE[]){__VA_ARGS__})                              \
+	}
+
+Test(template, arrays_belong_to_a_key)
+{
+	struct attrs *key CLEANUP(attrs_cleanup) = NULL, *second CLEANUP(attrs_cleanup) = NULL;
+	struct bytes one, two;
+
+	expect_eq(create(LIST(AES, ARRAY(CKA_WRAP_TEMPLATE, TEXT(CKA_LABEL, "x"), BOOL(CKA_SIGN, true))), &key), CKR_OK);
+	cr_assert(attrs_get(key, CKA_WRAP_TEMPLATE, &one) && one.len);
+	expect_eq(copy(key, LIST(BOOL(CKA_TOKEN, true)), &second), CKR_OK);
+	cr_assert(attrs_get(second, CKA_WRAP_TEMPLATE, &two) && bytes_equal(one, two));
+	/* A copy may say the same again, in any order, and nothing else. */
+	expect_eq(copy(key, LIST(ARRAY(CKA_WRAP_TEMPLATE, BOOL(CKA_SIGN, true), TEXT(CKA_LABEL, "x"))), NULL), CKR_OK);
+	expect_eq(copy(key, LIST(ARRAY(CKA_WRAP_TEMPLATE, BOOL(CKA_SIGN, true))), NULL), CKR_ATTRIBUTE_READ_ONLY);
+	expect_eq(copy(key, LIST(TEXT(CKA_WRAP_TEMPLATE, "")), NULL), CKR_ATTRIBUTE_READ_ONLY);
+	expect_eq(copy(key, LIST(ARRAY(CKA_UNWRAP_TEMPLATE, BOOL(CKA_SIGN, true))), NULL), CKR_ATTRIBUTE_READ_ONLY);
+	expect_eq(change(key, LIST(ARRAY(CKA_WRAP_TEMPLATE, BOOL(CKA_SIGN, true))), NULL), CKR_ATTRIBUTE_READ_ONLY);
+}
+
+Test(template, arrays_are_checked)
+{
+	struct attrs *key CLEANUP(attrs_cleanup) = NULL;
+	struct bytes value;
+
+	creates_with(LIST(AES),
+		     BAD({CKR_OK, TEXT(CKA_UNWRAP_TEMPLATE, "")},
+			 {CKR_OK, ARRAY(CKA_DERIVE_TEMPLATE, BOOL(CKA_EXTRACTABLE, false))},
+			 {CKR_ATTRIBUTE_VALUE_INVALID, TEXT(CKA_UNWRAP_TEMPLATE, "x")},
+			 {CKR_ATTRIBUTE_VALUE_INVALID, ARRAY(CKA_UNWRAP_TEMPLATE, TEXT(CKA_SIGN, "xx"))},
+			 {CKR_ATTRIBUTE_READ_ONLY, ARRAY(CKA_UNWRAP_TEMPLATE, BOOL(CKA_LOCAL, true))},
+			 {CKR_ATTRIBUTE_TYPE_INVALID, ARRAY(CKA_WRAP_TEMPLATE, TEXT(CKA_VENDOR_DEFINED, "x"))},
+			 {CKR_TEMPLATE_INCONSISTENT, ARRAY(CKA_WRAP_TEMPLATE, TEXT(CKA_APPLICATION, "x"))},
+			 {CKR_TEMPLATE_INCONSISTENT,
+			  ARRAY(CKA_WRAP_TEMPLATE, ARRAY(CKA_WRAP_TEMPLATE, BOOL(CKA_SIGN, true)))}));
+	/* Nothing here encapsulates, so nothing would obey. */
+	creates_with(LIST(EC_PRIVATE),
+		     BAD({CKR_OK, TEXT(CKA_DECAPSULATE_TEMPLATE, "")},
+			 {CKR_TEMPLATE_INCONSISTENT, ARRAY(CKA_DECAPSULATE_TEMPLATE, BOOL(CKA_SIGN, true))},
+			 {CKR_TEMPLATE_INCONSISTENT, ARRAY(CKA_WRAP_TEMPLATE, BOOL(CKA_SIGN, true))}));
+	expect_eq(create(LIST(AES, TEXT(CKA_WRAP_TEMPLATE, "")), &key), CKR_OK);
+	cr_expect(attrs_get(key, CKA_WRAP_TEMPLATE, &value) && !value.len);
+}
+
+/* ---- the place ---- */
+
+Test(template, a_place_is_for_new_keys)
+{
+	struct attrs *key CLEANUP(attrs_cleanup) = NULL;
+
+	expect_eq(generate(CKO_SECRET_KEY, CKK_AES, LIST(NUMBER(CKA_VALUE_LEN, 16), TEXT(CKA_SIGNET_PLACE, "tpm")),
+			   NULL),
+		  CKR_OK);
+	expect_eq(generate(CKO_PUBLIC_KEY, CKK_EC, LIST(TEXT(CKA_EC_PARAMS, "p"), TEXT(CKA_SIGNET_PLACE, "tpm")), NULL),
+		  CKR_TEMPLATE_INCONSISTENT);
+	expect_eq(create(LIST(AES, TEXT(CKA_SIGNET_PLACE, "process")), &key), CKR_OK);
+	expect_eq(copy(key, LIST(TEXT(CKA_SIGNET_PLACE, "process")), NULL), CKR_OK);
+	expect_eq(copy(key, LIST(TEXT(CKA_SIGNET_PLACE, "tpm")), NULL), CKR_ATTRIBUTE_READ_ONLY);
+	expect_eq(change(key, LIST(TEXT(CKA_SIGNET_PLACE, "tpm")), NULL), CKR_ATTRIBUTE_READ_ONLY);
 }
 
 /* ---- reading ---- */
