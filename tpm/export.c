@@ -83,7 +83,6 @@ static CK_RV set_auth(struct export *e, struct bytes auth)
 static CK_RV export_key(struct tpm_token *t, const struct token_obj *obj, struct bytes auth, struct buffer *out)
 {
 	struct export e CLEANUP(export_done) = {0};
-	struct bytes label;
 
 	/* Keys of others, and what rests sealed, have no blob of a key. */
 	if (!tpm_object_priv(obj)->blob.len)
@@ -93,9 +92,7 @@ static CK_RV export_key(struct tpm_token *t, const struct token_obj *obj, struct
 	e.parent = t->parent;
 	e.file.public = e.key->key.blob.public;
 	TRY(set_auth(&e, auth));
-	/* A label that is none for a file leaves it without a description. */
-	if (attrs_get(obj->attrs, CKA_LABEL, &label))
-		(void)tss2_key_describe(&e.file, label);
+	/* Without a description: tpm2-openssl 1.1 and tpm2-tss-engine refuse files that have one. */
 	TRY(conn_run(t->conn, RC_OBJECT, change_body, &e));
 	return tss2_key_emit(&e.file, out);
 }

@@ -228,13 +228,13 @@ static CK_RV put_blobs(struct buffer *out, const struct tss2_key *k)
 
 static CK_RV emit_der(const struct tss2_key *k, struct buffer *out)
 {
-	static const uint8_t yes = 0xff;
+	static const uint8_t no = 0, yes = 0xff;
 	struct buffer b CLEANUP(buffer_done);
 
 	buffer_init(&b, TSS2_KEY_MAX_SIZE);
 	der_put(&b, DER_OID, BYTES_OF(loadable_oid));
-	if (k->empty_auth)
-		put_explicit(&b, TAG_EMPTY_AUTH, TAG_BOOLEAN, BYTES(&yes, 1));
+	/* Always there: to tpm2-openssl 1.1 an absent one is true. */
+	put_explicit(&b, TAG_EMPTY_AUTH, TAG_BOOLEAN, BYTES(k->empty_auth ? &yes : &no, 1));
 	if (k->description_len)
 		put_explicit(&b, TAG_DESCRIPTION, TAG_UTF8, BYTES(k->description, k->description_len));
 	if (k->rsa_parent)
