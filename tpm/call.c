@@ -17,6 +17,7 @@ void call_begin(struct call *k, struct conn *c, const struct command *command)
 	k->command = command;
 	k->sys = c->transport.sys;
 	k->rc = TSS2_RC_SUCCESS;
+	k->spent = c->seq.spent;
 	if (!k->sys || c->lost || c->late || !c->seq.running)
 		k->rc = TSS2_TCTI_RC_NO_CONNECTION;
 	else if (command->flags & CALL_OBJECT && held_room_object(c) != CKR_OK)
@@ -111,6 +112,15 @@ static bool connection_lost(enum rc_action action)
 	return action == RC_RECONNECT || action == RC_RECONNECT_LOUD;
 }
 
+/* A proof that was right can be given again; one that the TPM never looked at, since it lacked the session or the
+ * object (a resource manager may lose one when another program dies), has cost nothing. */
+static bool costs_no_try(TSS2_RC rc)
+{
+	uint16_t base = rc_base(rc);
+
+	return rc == TSS2_RC_SUCCESS || (base >= TPM2_RC_REFERENCE_H0 && base <= TPM2_RC_REFERENCE_S6);
+}
+
 /* Nobody knows whether the TPM did it. */
 static void outcome_unknown(struct call *k)
 {
@@ -154,6 +164,8 @@ CK_RV call_end(struct call *k)
 	struct conn *c = k->conn;
 	struct rc_answer a;
 
+	if (k->command->flags & CALL_COUNTS && costs_no_try(k->rc))
+		c->seq.spent = k->spent;
 	if (k->rc == TSS2_RC_SUCCESS) {
 		c->poisoned = false;
 		if (!(k->command->flags & (CALL_PURE | CALL_REPEAT)))

@@ -37,6 +37,7 @@ struct call {
 	TSS2_RC rc;
 	unsigned tries;
 	bool refused;                  /* rc was set before anything could be sent */
+	bool spent;                    /* the sequence could not be repeated before this command either */
 };
 
 /* call_begin(); while (call_try(&k, Tss2_Sys_…_Prepare(k.sys, …))) ; then call_end(). */

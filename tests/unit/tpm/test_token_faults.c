@@ -228,6 +228,54 @@ Test(faults, info_and_random)
 	sweep(do_random, 2);
 }
 
+/* ---- a session that a resource manager has lost ---- */
+
+static uint32_t asked_by;
+static unsigned asked;
+
+/* The first of these commands finds its session gone. */
+static TSS2_RC no_session(uint32_t cc, unsigned n, TSS2_RC *answer)
+{
+	(void)n;
+	if (cc == asked_by && asked++ == 0)
+		*answer = TPM2_RC_REFERENCE_S0;
+	return TSS2_RC_SUCCESS;
+}
+
+static CK_RV login_without_session(uint32_t cc, struct bytes pin)
+{
+	CK_RV rv;
+
+	tpm_token_ops.logout(rig.tok);
+	asked_by = cc;
+	asked = 0;
+	wrap->transmit = no_session;
+	rv = tpm_token_ops.login(rig.tok, TOKEN_USER, pin);
+	disarm();
+	return rv;
+}
+
+static CK_FLAGS count_flags(void)
+{
+	struct token_info i = {0};
+
+	cr_assert_eq(tpm_token_ops.info(rig.tok, &i), CKR_OK);
+	return i.flags & (CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY);
+}
+
+/* The proof that nobody looked at is given again; one that was refused isn't. */
+Test(faults, a_session_lost_before_the_proof)
+{
+	cr_assert_eq(login_without_session(TPM2_CC_PolicySecret, PIN_USER), CKR_OK);
+	cr_assert_eq(asked, 2);
+	cr_assert_eq(login_without_session(TPM2_CC_PolicySecret, BYTES("wrong", 5)), CKR_PIN_INCORRECT);
+	cr_assert_eq(asked, 2);
+	cr_assert_eq(count_flags(), CKF_USER_PIN_COUNT_LOW);
+	cr_assert_eq(login_without_session(TPM2_CC_Unseal, PIN_USER), CKR_OK);
+	cr_assert_eq(asked, 2);
+	cr_assert_eq(count_flags(), 0);
+}
+
 /* ---- a TPM that lies ---- */
 
 static uint32_t dice;
