@@ -4,7 +4,8 @@
  * policy, buffer-size queries, locks, priorities of errors.  A backend (tpm/, keyring/) owns where secrets live and
  * what it takes to use them.  For every call below:
  *   - the front holds this slot's lock, except in op_update, op_finish, op_free, random and seed, which run without
- *     it, on several threads at once (but one operation on one thread at a time);
+ *     it, on several threads at once (but one operation on one thread at a time); op_finish may run with it too, where
+ *     a key is wrapped, unwrapped or derived;
  *   - a backend takes no lock of the front's and calls nothing in the front but the callbacks it was handed;
  *   - the result is a CKR_ code that the front may return unchanged, already chosen by priority (rv_prefer);
  *   - outputs ("ret…") are written on CKR_OK only, and then all of them;

@@ -17,6 +17,7 @@ struct swept {
 	const char *name;
 	CK_RV (*call)(void);
 	void (*undo)(void); /* after a success: the token is as it was, as far as the call matters */
+	void (*base)(void); /* finds what the call works with, or makes it; NULL: nothing */
 	bool no_session;    /* the call wants no open session */
 };
 
@@ -111,6 +112,81 @@ static void create_kept(void)
 	object = data_object(h.session, true, true, "kept");
 }
 
+/* ---- wrapping, unwrapping, derivation ---- */
+
+static CK_OBJECT_HANDLE base_key;
+static uint8_t sealed[512], point[80];
+static CK_ULONG sealed_len, point_len;
+
+static bool find_base(CK_OBJECT_CLASS class)
+{
+	return find(h.session, TEMPLATE(A_ULONG(CKA_CLASS, class), A_TEXT(CKA_LABEL, "base")), &base_key) == 1;
+}
+
+/* A key that wraps, and a private key that it has wrapped. */
+static void base_aes(void)
+{
+	uint8_t value[32] = "not a secret";
+	struct pair p;
+
+	if (find_base(CKO_SECRET_KEY))
+		return;
+	OK(C_CreateObject, h.session,
+	   TEMPLATE(A_ULONG(CKA_CLASS, CKO_SECRET_KEY), A_ULONG(CKA_KEY_TYPE, CKK_AES), A_BYTES(CKA_VALUE, value, 32),
+		    A_BOOL(CKA_TOKEN, true), A_TEXT(CKA_LABEL, "base"), A_BOOL(CKA_WRAP, true), A_BOOL(CKA_UNWRAP, true),
+		    A_BOOL(CKA_EXTRACTABLE, true)),
+	   &base_key);
+	OK(C_GenerateKeyPair, h.session, MECH(CKM_EC_KEY_PAIR_GEN),
+	   TEMPLATE(A_BYTES(CKA_EC_PARAMS, p256_params, sizeof p256_params)), TEMPLATE(A_BOOL(CKA_EXTRACTABLE, true)),
+	   &p.pub, &p.priv);
+	sealed_len = sizeof sealed;
+	OK(C_WrapKey, h.session, MECH(CKM_AES_KEY_WRAP_KWP), base_key, p.priv, sealed, &sealed_len);
+	OK(C_DestroyObject, h.session, p.pub);
+	OK(C_DestroyObject, h.session, p.priv);
+}
+
+static CK_RV wrap(void)
+{
+	uint8_t out[64];
+	CK_ULONG n = sizeof out;
+
+	return CALL(C_WrapKey, h.session, MECH(CKM_AES_KEY_WRAP), base_key, base_key, out, &n);
+}
+
+static void nothing(void)
+{
+}
+
+static CK_RV unwrap(void)
+{
+	return CALL(C_UnwrapKey, h.session, MECH(CKM_AES_KEY_WRAP_KWP), base_key, sealed, sealed_len,
+		    TEMPLATE(A_ULONG(CKA_CLASS, CKO_PRIVATE_KEY), A_ULONG(CKA_KEY_TYPE, CKK_EC), A_BOOL(CKA_TOKEN, true)),
+		    &made.pub);
+}
+
+/* A pair that agrees with itself. */
+static void base_ec(void)
+{
+	CK_OBJECT_HANDLE pub;
+
+	if (find_base(CKO_PRIVATE_KEY))
+		return;
+	OK(C_GenerateKeyPair, h.session, MECH(CKM_EC_KEY_PAIR_GEN),
+	   TEMPLATE(A_BYTES(CKA_EC_PARAMS, p256_params, sizeof p256_params)),
+	   TEMPLATE(A_BOOL(CKA_TOKEN, true), A_BOOL(CKA_DERIVE, true), A_TEXT(CKA_LABEL, "base")), &pub, &base_key);
+	point_len = attribute(h.session, pub, CKA_EC_POINT, point, sizeof point);
+	OK(C_DestroyObject, h.session, pub);
+}
+
+static CK_RV derive(void)
+{
+	CK_ECDH1_DERIVE_PARAMS p = {.kdf = CKD_SHA256_KDF, .ulPublicDataLen = point_len, .pPublicData = point};
+
+	return CALL(C_DeriveKey, h.session, MECH_P(CKM_ECDH1_DERIVE, p), base_key,
+		    TEMPLATE(A_ULONG(CKA_KEY_TYPE, CKK_AES), A_ULONG(CKA_VALUE_LEN, 32), A_BOOL(CKA_TOKEN, true)),
+		    &made.pub);
+}
+
 /* ---- the ways to fail ---- */
 
 enum injector { MEMORY, FILES, KEYS, CODES, LOSSES };
@@ -194,6 +270,8 @@ static void ready(const struct swept *s)
 		cr_assert(rv == CKR_OK, "after %s: C_Login says %s", last_told, rv_name(rv));
 	}
 	find_kept();
+	if (s->base)
+		s->base();
 }
 
 static struct snapshot look(void)
@@ -362,9 +440,12 @@ static void up(void)
 		sweep(&swept_##name, LOSSES);                                                                          \
 	}
 
-SWEEP(C_InitToken, init_token, token_again, true)
-SWEEP(C_GenerateKeyPair, generate, destroy_pair, false)
-SWEEP(C_SetPIN, set_pin, old_pin, false)
-SWEEP(C_CreateObject, create, destroy_created, false)
-SWEEP(C_SetAttributeValue, change, change_back, false)
-SWEEP(C_DestroyObject, destroy, create_kept, false)
+SWEEP(C_InitToken, init_token, token_again, NULL, true)
+SWEEP(C_GenerateKeyPair, generate, destroy_pair)
+SWEEP(C_SetPIN, set_pin, old_pin)
+SWEEP(C_CreateObject, create, destroy_created)
+SWEEP(C_SetAttributeValue, change, change_back)
+SWEEP(C_DestroyObject, destroy, create_kept)
+SWEEP(C_WrapKey, wrap, nothing, base_aes)
+SWEEP(C_UnwrapKey, unwrap, destroy_created, base_aes)
+SWEEP(C_DeriveKey, derive, destroy_created, base_ec)
