@@ -86,7 +86,7 @@ CK_RV tpm_key_import(struct conn *c, const struct incoming *in, struct buffer *r
 	CK_KEY_TYPE type = attrs_get_ulong(in->key, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
 
 	TRY(public_of_private(type, in->key, &i.public.publicArea));
-	i.public.publicArea.objectAttributes = PAIR_ATTRIBUTES;
+	i.public.publicArea.objectAttributes = BOTH_WAYS_ATTRIBUTES;
 	TRY(fill_sensitive(&i));
 	TRY(tpm_key_new_auth(&i.key, in->keys, &i.sensitive.authValue));
 	TRY(conn_run(c, in->context, import_body, &i));

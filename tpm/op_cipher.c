@@ -204,7 +204,7 @@ static CK_RV cipher_update(struct token_op *op, struct bytes in, struct outbuf *
 {
 	struct cipher_state *c = op->cipher;
 	size_t total = c->n_held + in.len, n = blocks_of(op, total);
-	struct buffer copy CLEANUP(buffer_done);
+	struct buffer copy CLEANUP(buffer_done) = {0};
 	struct source s;
 
 	TRY(guard(op, out, &in, &copy));
@@ -237,7 +237,7 @@ static CK_RV cipher_finish(struct token_op *op, struct bytes in, struct outbuf *
 	struct cipher_state *c = op->cipher;
 	const int shape = op->row->shape;
 	size_t total = c->n_held + in.len, rest = total % BLOCK, give = total, fill = 0;
-	struct buffer copy CLEANUP(buffer_done);
+	struct buffer copy CLEANUP(buffer_done) = {0};
 	uint8_t tail[BLOCK] = {0};
 	bool removing = shape == SHAPE_PADDED && !encrypting(op);
 	struct source s;

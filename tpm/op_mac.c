@@ -4,6 +4,7 @@
 #include "op_private.h"
 
 #include "handles.h"
+#include "log.h"
 
 /* Bytes that one sequence of commands does, so that other threads get their turn. */
 #define RUN_MAX 16384
@@ -12,7 +13,6 @@ struct mac_state {
 	uint8_t held[TPM2_MAX_DIGEST_BUFFER];
 	size_t n_held;
 	bool begun;                /* there is a sequence object, in `context` */
-	uint64_t generation;       /* of the connection that it lived on */
 	TPMS_CONTEXT context;
 };
 
@@ -41,8 +41,8 @@ struct feed {
 	struct bytes in;           /* the data after what is held */
 	bool last;                 /* the result is wanted */
 	TPMS_CONTEXT context;      /* afterwards, unless `last` */
-	uint64_t generation;
 	TPM2B_DIGEST digest;       /* if `last` */
+	bool stale;                /* the TPM was restarted: its key for saved contexts is another one since */
 };
 
 /* The next piece of what is held and of the data; false: there is no more. */
@@ -75,15 +75,16 @@ static CK_RV start_session(struct conn *c, const struct token_op *op, struct ses
 	return CKR_OK;
 }
 
-static CK_RV open_sequence(struct conn *c, const struct token_op *op, struct session *s, struct entity *ret)
+static CK_RV open_sequence(struct conn *c, struct feed *f, struct session *s, struct entity *ret)
 {
+	const struct token_op *op = f->op;
 	struct entity key CLEANUP(entity_wipe) = {0};
+	CK_RV rv;
 
 	if (op->mac->begun) {
-		/* The TPM's key for saved contexts is another after each reset. */
-		if (op->mac->generation != conn_generation(c))
-			return CKR_DEVICE_REMOVED;
-		return handles_context(c, &op->mac->context, ret);
+		rv = handles_context(c, &op->mac->context, ret);
+		f->stale = rv != CKR_OK && conn_rc_base(c) == TPM2_RC_INTEGRITY;
+		return rv;
 	}
 	TRY(tpm_ready_use(c, op->key, op->parent, op->given, &key));
 	return tpm2_hmac_start(c, &key, s, op->row->mode, ret);
@@ -100,7 +101,7 @@ static CK_RV feed_body(struct conn *c, void *arg)
 
 	TRY(op_input_max(c, &most));
 	TRY(start_session(c, f->op, &s, &with));
-	TRY(open_sequence(c, f->op, with, &sequence));
+	TRY(open_sequence(c, f, with, &sequence));
 	while (next_piece(f, &at, most, &piece)) {
 		if (f->last && at == total)
 			return tpm2_sequence_complete(c, &sequence, with, &piece, &f->digest);
@@ -108,7 +109,6 @@ static CK_RV feed_body(struct conn *c, void *arg)
 	}
 	if (f->last)
 		return tpm2_sequence_complete(c, &sequence, with, &piece, &f->digest);
-	f->generation = conn_generation(c);
 	/* The loaded one is flushed when the sequence of commands ends. */
 	return tpm2_context_save(c, sequence.handle, &f->context);
 }
@@ -129,14 +129,23 @@ static CK_RV whole_body(struct conn *c, void *arg)
 
 /* ---- steps ---- */
 
+static CK_RV run_feed(struct token_op *op, conn_body *body, struct feed *f)
+{
+	CK_RV rv = conn_run(op->token->conn, op->row->context, body, f);
+
+	if (rv == CKR_OK || !f->stale)
+		return rv;
+	log_info("the TPM was restarted in the midst of an HMAC; what it knew of it is gone");
+	return CKR_DEVICE_REMOVED;
+}
+
 static CK_RV feed_part(struct token_op *op, struct bytes in)
 {
 	struct mac_state *m = op->mac;
 	struct feed f = {.op = op, .in = in};
 
-	TRY(conn_run(op->token->conn, op->row->context, feed_body, &f));
+	TRY(run_feed(op, feed_body, &f));
 	m->context = f.context;
-	m->generation = f.generation;
 	m->begun = true;
 	m->n_held = 0;
 	return CKR_OK;
@@ -190,7 +199,7 @@ static CK_RV mac_finish(struct token_op *op, struct bytes in, struct outbuf *out
 
 	TRY(feed_all(op, in));
 	whole = !op->mac->begun;
-	rv = conn_run(op->token->conn, op->row->context, whole ? whole_body : feed_body, &f);
+	rv = run_feed(op, whole ? whole_body : feed_body, &f);
 	if (rv == CKR_OK)
 		rv = give(op, &f.digest, out);
 	wipe(&f.digest, sizeof f.digest);

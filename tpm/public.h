@@ -10,7 +10,7 @@
  * the object's business (CKA_SIGN …), which may change while a TPM's attributes cannot: keys that sign or decrypt may do
  * both as far as the TPM is concerned. */
 #define KEY_ATTRIBUTES (TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA)
-#define PAIR_ATTRIBUTES (KEY_ATTRIBUTES | TPMA_OBJECT_DECRYPT | TPMA_OBJECT_SIGN_ENCRYPT)
+#define BOTH_WAYS_ATTRIBUTES (KEY_ATTRIBUTES | TPMA_OBJECT_DECRYPT | TPMA_OBJECT_SIGN_ENCRYPT)
 /* Made in this TPM, never outside it. */
 #define BORN_ATTRIBUTES (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN)
 

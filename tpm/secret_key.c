@@ -3,13 +3,10 @@
 
 #include "public.h"
 
-/* The most that TPM2_Create takes as an HMAC key: a block of the hash that the key is named with (Part 1, 27.2.3). */
+/* The most that TPM2_Create takes as an HMAC key: a block of the hash that the key is named with. */
 #define HMAC_KEY_MAX 128
 #define SHA256_BLOCK 64
 #define SHA256_SIZE 32
-
-static const TPMA_OBJECT hmac_attributes = TPMA_OBJECT_SIGN_ENCRYPT;
-static const TPMA_OBJECT cipher_attributes = TPMA_OBJECT_SIGN_ENCRYPT | TPMA_OBJECT_DECRYPT;
 
 static size_t length_of(const struct attrs *key)
 {
@@ -25,18 +22,18 @@ static void aes_template(const struct attrs *key, TPMT_PUBLIC *t)
 
 	t->type = TPM2_ALG_SYMCIPHER;
 	t->nameAlg = TPM2_ALG_SHA256;
-	t->objectAttributes = KEY_ATTRIBUTES | cipher_attributes;
+	t->objectAttributes = BOTH_WAYS_ATTRIBUTES;
 	sym->algorithm = TPM2_ALG_AES;
 	sym->keyBits.aes = (TPMI_AES_KEY_BITS)(8 * length_of(key));
 	sym->mode.aes = TPM2_ALG_NULL;
 }
 
-/* Scheme NULL: each command chooses the hash. */
+/* Scheme NULL: each command chooses the hash; for that a key must be one to sign and to decrypt. */
 static void hmac_template(const struct attrs *key, TPMT_PUBLIC *t)
 {
 	t->type = TPM2_ALG_KEYEDHASH;
 	t->nameAlg = length_of(key) > SHA256_BLOCK ? TPM2_ALG_SHA384 : TPM2_ALG_SHA256;
-	t->objectAttributes = KEY_ATTRIBUTES | hmac_attributes;
+	t->objectAttributes = BOTH_WAYS_ATTRIBUTES;
 	t->parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL;
 }
 
@@ -67,7 +64,7 @@ static bool aes_born(const struct attrs *key UNUSED)
 	return true;
 }
 
-/* As long as a digest of nameAlg (Part 1, 27.2.3). */
+/* As long as a digest of nameAlg. */
 static bool hmac_born(const struct attrs *key)
 {
 	return length_of(key) == SHA256_SIZE;
