@@ -87,8 +87,9 @@ static CK_RV add_handle(const struct conf_section *conf, struct adopted *a, cons
 	return CKR_OK;
 }
 
-static CK_RV read_list(const struct conf_section *conf, const char *key, struct adopted *a,
-		       CK_RV (*add)(const struct conf_section *conf, struct adopted *a, const char *word, size_t n))
+typedef CK_RV add_word(const struct conf_section *conf, struct adopted *a, const char *word, size_t n);
+
+static CK_RV read_list(const struct conf_section *conf, const char *key, struct adopted *a, add_word *add)
 {
 	const char *s = conf_get(conf, key);
 

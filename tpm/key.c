@@ -137,8 +137,11 @@ static CK_RV load_ready(struct conn *c, const struct tpm_ready *r, struct parent
 CK_RV tpm_ready_use(struct conn *c, const struct tpm_ready *r, struct parent *storage, const TPM2B_AUTH *given,
 		    struct entity *ret)
 {
-	const TPM2B_AUTH *auth = r->auth == AUTH_GIVEN ? given : &r->secrets->auth;
+	static const TPM2B_AUTH empty;
+	const TPM2B_AUTH *auth = r->auth == AUTH_EMPTY ? &empty : given;
 
+	if (r->auth == AUTH_DERIVED)
+		auth = &r->secrets->auth;
 	if (!auth)
 		return CKR_USER_NOT_LOGGED_IN;
 	TRY(load_ready(c, r, storage, ret));
@@ -216,7 +219,7 @@ CK_RV tpm_key_generate(struct conn *c, const struct generate_req *req, struct bu
 
 	TRY(tpm_key_pair_type(req->mech, &type));
 	TRY(public_template(type, req->pub, t));
-	t->objectAttributes = BOTH_WAYS_ATTRIBUTES | BORN_ATTRIBUTES;
+	t->objectAttributes = PAIR_ATTRIBUTES | BORN_ATTRIBUTES;
 	TRY(tpm_key_new_auth(&g.key, req->keys, &g.sensitive.sensitive.userAuth));
 	TRY(conn_run(c, RC_GEN, create_body, &g));
 	TRY(public_describe(&g.key.blob.public.publicArea, req->pub, req->priv));

@@ -52,7 +52,8 @@ struct tpm_ready {
 	struct tpm_ready_secrets {
 		TPM2B_AUTH auth;      /* AUTH_GIVEN: empty, the operation has it */
 		struct key256 padding;
-	} *secrets;                   /* secret memory; NULL until tpm_ready_derive() */
+	} *secrets;                   /* secret memory; NULL until tpm_ready_derive(), which keys of others need for
+	                                 decryption only */
 };
 /* blob, id: as for tpm_key_parse(). */
 CK_RV tpm_ready_new(struct bytes blob, const uint8_t id[16], struct tpm_ready **ret) MUST_CHECK;

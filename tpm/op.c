@@ -103,7 +103,7 @@ static CK_RV copy_label(struct token_op *op)
 
 /* The key with its authValue, from the object if it was used before.  An object keeps nothing that a logout would have
  * to take away: the front drops private objects then, and others only keep what the public secret gives. */
-static CK_RV get_ready(struct tpm_token *t, const struct token_obj *key, struct tpm_ready **ret)
+static CK_RV get_ready(struct tpm_token *t, enum op_kind kind, const struct token_obj *key, struct tpm_ready **ret)
 {
 	struct tpm_ready *r CLEANUP(tpm_ready_cleanup) = NULL;
 	struct tpm_obj *p = tpm_object_priv(key);
@@ -113,8 +113,11 @@ static CK_RV get_ready(struct tpm_token *t, const struct token_obj *key, struct 
 		r = tpm_ready_ref(p->ready);
 	else
 		TRY(tpm_ready_new(buffer_bytes(&p->blob), key->id, &r));
-	TRY(tpm_state_keyset(t, r->key.secret, &keys));
-	TRY(tpm_ready_derive(r, keys));
+	/* A key of others' needs the token's secret for implicit rejection only. */
+	if (r->auth == AUTH_DERIVED || kind == OP_DECRYPT) {
+		TRY(tpm_state_keyset(t, r->key.secret, &keys));
+		TRY(tpm_ready_derive(r, keys));
+	}
 	if (!p->ready && (r->key.secret == SECRET_PUBLIC || attrs_get_bool(key->attrs, CKA_PRIVATE, true)))
 		p->ready = tpm_ready_ref(r);
 	*ret = TAKE(r);
@@ -134,7 +137,7 @@ static CK_RV begin_tpm(struct tpm_token *t, struct token_op *op, enum op_kind ki
 	CK_OBJECT_CLASS class = attrs_get_ulong(key->attrs, CKA_CLASS, CK_UNAVAILABLE_INFORMATION);
 	bool wrong_type;
 
-	TRY(get_ready(t, key, &op->key));
+	TRY(get_ready(t, kind, key, &op->key));
 	op->row = row_of(op->scheme.type, kind, op->key->key.blob.public.publicArea.type, &wrong_type);
 	if (!op->row)
 		return no_row(class, wrong_type);

@@ -297,6 +297,7 @@ Test(adopt, empty_auth_needs_no_login)
 {
 	struct token_obj *public, *private;
 	struct bytes a, b;
+	uint64_t before;
 
 	make_file("my.key.tpm", &(struct recipe){.and = TPMA_OBJECT_NODA});
 	set_files("my.key.tpm", NULL);
@@ -316,8 +317,13 @@ Test(adopt, empty_auth_needs_no_login)
 	cr_assert(attrs_get(private->attrs, CKA_SIGNET_PLACE, &a));
 	cr_assert(bytes_equal(a, BYTES("tpm", 3)));
 	cr_assert_not(attrs_has(private->attrs, CKA_ALLOWED_MECHANISMS));
+	before = rig_commands(rig.tok);
+	cr_assert_eq(try_op(OP_SIGN, &ecdsa, "my.key"), CKR_OK);
+	cr_assert_eq(rig_commands(rig.tok), before);
 	cr_assert_eq(sign(&ecdsa, "my.key", NULL), CKR_OK);
+	before = rig_commands(rig.tok);
 	cr_assert_eq(sign(&ecdsa, "my.key", NULL), CKR_OK);
+	cr_assert_leq(rig_commands(rig.tok), before + 2);
 }
 
 /* On a protected bus an empty authValue keys nothing: the session is salted. */
@@ -329,6 +335,33 @@ Test(adopt, empty_auth_on_a_protected_bus)
 	begin();
 	cr_assert_eq(sign(&(struct scheme){.type = CKM_RSA_PKCS, .hash = &crypto_hashes[HASH_SHA512]}, "Müller's", NULL),
 		     CKR_OK);
+}
+
+/* With a key of others, bad padding is as silent as with the token's own. */
+Test(adopt, decrypts)
+{
+	const struct scheme pkcs1 = {.type = CKM_RSA_PKCS};
+	uint8_t cipher[256], text[2][256], garbage[256] = {1};
+	struct outbuf c = {.ptr = cipher, .cap = sizeof cipher}, plain = {.ptr = text[0], .cap = sizeof text[0]},
+		      again = {.ptr = text[1], .cap = sizeof text[1]};
+	struct soft_key *k;
+	struct soft_op *op;
+	size_t max;
+
+	make_file("rsa", &(struct recipe){.type = TPM2_ALG_RSA});
+	set_files("rsa", NULL);
+	begin();
+	cr_assert_eq(soft_key_new(rig_find(&rig, CKO_PUBLIC_KEY, "rsa")->attrs, &k), CKR_OK);
+	cr_assert_eq(soft_op_begin(OP_ENCRYPT, &pkcs1, k, &op, &max), CKR_OK);
+	cr_assert_eq(soft_op_finish(op, BYTES("a message", 9), &c), CKR_OK);
+	soft_op_free(op);
+	soft_key_unref(k);
+	cr_assert_eq(rig_op(rig.tok, OP_DECRYPT, &pkcs1, private_of("rsa"), BYTES(cipher, c.len), &plain), CKR_OK);
+	cr_assert(bytes_equal(BYTES(plain.ptr, plain.len), BYTES("a message", 9)));
+	plain.len = 0;
+	cr_assert_eq(rig_op(rig.tok, OP_DECRYPT, &pkcs1, private_of("rsa"), BYTES_OF(garbage), &plain), CKR_OK);
+	cr_assert_eq(rig_op(rig.tok, OP_DECRYPT, &pkcs1, private_of("rsa"), BYTES_OF(garbage), &again), CKR_OK);
+	cr_assert(bytes_equal(BYTES(plain.ptr, plain.len), BYTES(again.ptr, again.len)));
 }
 
 Test(adopt, ids_are_the_same_everywhere)
