@@ -226,6 +226,8 @@ static const struct mode {
 	{CKM_AES_CBC, EVP_aes_128_cbc, iv, sizeof iv, 16, false},
 	{CKM_AES_CBC_PAD, EVP_aes_128_cbc, iv, sizeof iv, 1, true},
 	{CKM_AES_CTR, EVP_aes_128_ctr, &ctr, sizeof ctr, 1, false},
+	{CKM_AES_CFB128, EVP_aes_128_cfb128, iv, sizeof iv, 1, false},
+	{CKM_AES_OFB, EVP_aes_128_ofb, iv, sizeof iv, 1, false},
 };
 
 static CK_MECHANISM mechanism_of(const struct mode *m)
@@ -514,4 +516,81 @@ Test(cipher, T115_T116_T122_rules)
 	EXPECT(CKR_OPERATION_NOT_INITIALIZED, C_DecryptFinal, h.session, out, &n);
 	EXPECT(CKR_KEY_TYPE_INCONSISTENT, C_EncryptInit, h.session, &cbc, hmac_key(h.session, plain, 16));
 	EXPECT(CKR_KEY_HANDLE_INVALID, C_EncryptInit, h.session, &cbc, 0);
+}
+
+/* ---- key wrapping as a cipher: one block, of any length that fits ---- */
+
+static size_t wrap_reference(const EVP_CIPHER *cipher, size_t n, uint8_t *out)
+{
+	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	int a;
+
+	EVP_CIPHER_CTX_set_flags(c, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+	cr_assert(EVP_EncryptInit_ex(c, cipher, NULL, aes_value, NULL) == 1);
+	cr_assert(EVP_EncryptUpdate(c, out, &a, plain, (int)n) == 1);
+	EVP_CIPHER_CTX_free(c);
+	return (size_t)a;
+}
+
+static void wrap_and_back(CK_MECHANISM_TYPE type, const EVP_CIPHER *cipher, CK_ULONG len)
+{
+	uint8_t want[600], got[600], back[600];
+	CK_OBJECT_HANDLE key = known_aes();
+	CK_ULONG n = 0;
+	size_t size = wrap_reference(cipher, len, want);
+
+	OK(C_EncryptInit, h.session, MECH(type), key);
+	OK(C_Encrypt, h.session, plain, len, NULL, &n);
+	cr_assert(n == size);
+	n = size - 1;
+	EXPECT(CKR_BUFFER_TOO_SMALL, C_Encrypt, h.session, plain, len, got, &n);
+	cr_assert(n == size);
+	OK(C_Encrypt, h.session, plain, len, got, &n);
+	cr_assert(n == size && memcmp(got, want, n) == 0, "0x%lx, %lu bytes", type, len);
+	is(decrypt(MECH(type), key, got, n, back, &n), CKR_OK);
+	cr_assert(n == len && memcmp(back, plain, n) == 0);
+	/* What came in parts is collected, and in place is in place (T125). */
+	OK(C_EncryptInit, h.session, MECH(type), key);
+	n = 0;
+	OK(C_EncryptUpdate, h.session, plain, len / 2, got, &n);
+	OK(C_EncryptUpdate, h.session, plain + len / 2, len - len / 2, got, &n);
+	n = sizeof got;
+	OK(C_EncryptFinal, h.session, got, &n);
+	cr_assert(n == size && memcmp(got, want, n) == 0);
+	OK(C_DecryptInit, h.session, MECH(type), key);
+	n = sizeof got;
+	OK(C_Decrypt, h.session, got, size, got, &n);
+	cr_assert(n == len && memcmp(got, plain, n) == 0);
+	OK(C_DestroyObject, h.session, key);
+}
+
+Test(cipher, key_wrap)
+{
+	need_mechanism(CKM_AES_KEY_WRAP, CKF_ENCRYPT | CKF_DECRYPT);
+	for (CK_ULONG len = 16; len <= 128; len += 8)
+		wrap_and_back(CKM_AES_KEY_WRAP, EVP_aes_128_wrap(), len);
+	for (CK_ULONG len = 1; len <= 40; len++)
+		wrap_and_back(CKM_AES_KEY_WRAP_KWP, EVP_aes_128_wrap_pad(), len);
+}
+
+Test(cipher, T132_T133_key_wrap_lengths)
+{
+	static const struct {
+		CK_MECHANISM_TYPE type;
+		CK_ULONG encrypt[3], decrypt[3];
+	} rows[] = {{CKM_AES_KEY_WRAP, {0, 8, 17}, {16, 25, 0}}, {CKM_AES_KEY_WRAP_KWP, {0, 0, 0}, {8, 17, 0}}};
+	CK_OBJECT_HANDLE key = known_aes();
+	uint8_t out[600];
+	CK_ULONG n;
+
+	need_mechanism(CKM_AES_KEY_WRAP, CKF_ENCRYPT | CKF_DECRYPT);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		for (size_t k = 0; k < 3; k++) {
+			OK(C_EncryptInit, h.session, MECH(rows[i].type), key);
+			n = 0; /* the length is wrong whatever the buffer */
+			EXPECT(CKR_DATA_LEN_RANGE, C_Encrypt, h.session, plain, rows[i].encrypt[k], out, &n);
+			is(decrypt(MECH(rows[i].type), key, plain, rows[i].decrypt[k], out, &n), CKR_ENCRYPTED_DATA_LEN_RANGE);
+		}
+		is(decrypt(MECH(rows[i].type), key, plain, 32, out, &n), CKR_ENCRYPTED_DATA_INVALID);
+	}
 }

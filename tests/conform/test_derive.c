@@ -113,9 +113,22 @@ static CK_ULONG objects(void)
 
 /* ---- values ---- */
 
+/* The point in an OCTET STRING; the length of what stands before it. */
+static size_t octets(uint8_t out[POINT_MAX + 3])
+{
+	size_t head = 0;
+
+	out[head++] = 0x04;
+	if (point_len > 127)
+		out[head++] = 0x81;
+	out[head++] = (uint8_t)point_len;
+	memcpy(out + head, point, point_len);
+	return head;
+}
+
 Test(derive, every_curve_without_a_function)
 {
-	uint8_t z[66];
+	uint8_t z[66], wrapped[POINT_MAX + 3];
 	CK_OBJECT_HANDLE o;
 
 	for (size_t c = 0; c < ARRAY_LEN(curves); c++) {
@@ -125,6 +138,12 @@ Test(derive, every_curve_without_a_function)
 		is(derive(CKK_GENERIC_SECRET, 0, &o), CKR_OK);
 		has_value(o, z, n);
 		is(derive(CKK_SHA256_HMAC, 0, &o), CKR_OK);
+		has_value(o, z, n);
+		/* The point as CKA_EC_POINT has it, of a length that takes one byte or two. */
+		size_t head = octets(wrapped);
+		params.pPublicData = wrapped;
+		params.ulPublicDataLen = head + point_len;
+		is(derive(CKK_GENERIC_SECRET, 0, &o), CKR_OK);
 		has_value(o, z, n);
 		/* 6.3.17: bytes are taken away from the leading end. */
 		is(derive(CKK_AES, 16, &o), CKR_OK);
