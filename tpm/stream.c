@@ -32,18 +32,44 @@ static bool option(const char *tcti, const char *name, char *out, size_t size)
 	return true;
 }
 
-void stream_init(struct stream *s, const char *tcti)
+/* The software TPMs with a port for commands and, next to it, one for control; each with a question there that is
+ * answered at once, changes nothing, and is the TCTI's own first one or harmless to it. */
+struct server {
+	const char *tcti;
+	uint8_t question[4];
+	bool answers_later;  /* its TCTI gives no poll handle */
+};
+static const struct server servers[] = {
+	{.tcti = "swtpm", .question = {0, 0, 0, 1}, .answers_later = true}, /* CMD_GET_CAPABILITY */
+	{.tcti = "mssim", .question = {0, 0, 0, 11}},                       /* MS_SIM_NV_ON */
+};
+
+static const struct server *server_of(const char *tcti)
+{
+	for (size_t i = 0; i < ARRAY_LEN(servers); i++)
+		if (strstr(tcti, servers[i].tcti))
+			return &servers[i];
+	return NULL;
+}
+
+/* 0: none that can be. */
+static uint16_t port_of(const char *tcti)
 {
 	char text[8];
 	unsigned long n = DEFAULT_PORT;
 
-	*s = (struct stream){.fd = -1, .guess = -1};
-	if (!strstr(tcti, "swtpm"))
-		return;
 	if (option(tcti, "port=", text, sizeof text))
 		n = strtoul(text, NULL, 10);
-	if (n < UINT16_MAX)
-		s->port = (uint16_t)n;
+	return n < UINT16_MAX ? (uint16_t)n : 0;
+}
+
+void stream_init(struct stream *s, const char *tcti)
+{
+	const struct server *server = server_of(tcti);
+
+	*s = (struct stream){.fd = -1, .guess = -1};
+	if (server && server->answers_later)
+		s->port = port_of(tcti);
 }
 
 /* ---- before connecting ---- */
@@ -64,9 +90,8 @@ static bool wait_for(int fd, short events, int wait_ms)
 	return r > 0;
 }
 
-static bool address_answers(const struct addrinfo *a, int wait_ms)
+static bool address_answers(const struct addrinfo *a, const struct server *server, int wait_ms)
 {
-	static const uint8_t get_capability[4] = {0, 0, 0, 1};
 	int fd CLEANUP(fd_cleanup) = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
@@ -75,25 +100,27 @@ static bool address_answers(const struct addrinfo *a, int wait_ms)
 		return true;
 	if (!wait_for(fd, POLLOUT, wait_ms))
 		return false;
-	if (send(fd, get_capability, sizeof get_capability, MSG_NOSIGNAL) != sizeof get_capability)
+	if (send(fd, server->question, sizeof server->question, MSG_NOSIGNAL) != sizeof server->question)
 		return true;
 	return wait_for(fd, POLLIN, wait_ms);
 }
 
-bool stream_answers(const struct stream *s, const char *tcti, int wait_ms)
+bool stream_answers(const char *tcti, int wait_ms)
 {
+	const struct server *server = server_of(tcti);
+	uint16_t commands = port_of(tcti);
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 	struct addrinfo *found = NULL;
 	char host[256] = DEFAULT_HOST, port[8];
 	bool ok;
 
-	if (!s->port)
+	if (!server || !commands || strstr(tcti, "path=")) /* a socket without a number */
 		return true;
 	(void)option(tcti, "host=", host, sizeof host);
-	(void)snprintf(port, sizeof port, "%u", s->port + 1u);
+	(void)snprintf(port, sizeof port, "%u", commands + 1u);
 	if (getaddrinfo(host, port, &hints, &found) != 0 || !found)
 		return true;
-	ok = address_answers(found, wait_ms);
+	ok = address_answers(found, server, wait_ms);
 	freeaddrinfo(found);
 	return ok;
 }
@@ -142,16 +169,21 @@ static int find_socket(const struct stream *s)
 	return -1;
 }
 
-int stream_socket(struct stream *s)
+void stream_limit(int fd)
 {
 	static const struct timeval gap = {.tv_sec = GAP_SEC};
 
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &gap, sizeof gap);
+}
+
+int stream_socket(struct stream *s)
+{
 	if (!s->port)
 		return -1;
 	if (s->fd < 0) {
 		s->fd = find_socket(s);
 		if (s->fd >= 0)
-			(void)setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &gap, sizeof gap);
+			stream_limit(s->fd);
 	}
 	return s->fd;
 }

@@ -14,9 +14,11 @@ struct stream {
 
 /* From TctiLdr's configuration string. */
 void stream_init(struct stream *s, const char *tcti);
-/* Whether the software TPM's control channel, with which the TCTI begins, answers within wait_ms.  True also where
- * that can't be asked: the TCTI then says what is wrong. */
-bool stream_answers(const struct stream *s, const char *tcti, int wait_ms) MUST_CHECK;
+/* Whether the control channel of a software TPM (swtpm, mssim), on which its TCTI begins by reading blockingly, answers
+ * within wait_ms.  True also where that can't be asked: the TCTI then says what is wrong. */
+bool stream_answers(const char *tcti, int wait_ms) MUST_CHECK;
+/* A receive time-out for a socket on which an answer may stop half-way. */
+void stream_limit(int fd);
 /* Just before a command is sent. */
 void stream_expect(struct stream *s);
 /* The socket on which the answer will come, with a receive time-out; only to be polled.  -1: not found. */

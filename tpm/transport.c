@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,6 +102,9 @@ static CK_RV explain(const char *slot, const char *tcti, TSS2_RC rc)
 		return explain_device(slot, device_path(tcti));
 	if (rc == TSS2_TCTI_RC_NOT_SUPPORTED)
 		advice = "the TCTI's library isn't installed";
+	else if (rc == TSS2_TCTI_RC_NOT_PERMITTED && strstr(tcti, "tabrmd"))
+		advice = "a child forked from a process that has used tpm2-abrmd can't reach it: let it exec, or use "
+			 "/dev/tpmrm0";
 	else if (tcti_is(tcti, "tabrmd"))
 		advice = "is tpm2-abrmd running? (systemctl status tpm2-abrmd)";
 	else if (tcti_is(tcti, "swtpm") || tcti_is(tcti, "mssim"))
@@ -139,6 +143,27 @@ static TSS2_RC sys_open(TSS2_TCTI_CONTEXT *tcti, TSS2_SYS_CONTEXT **ret)
 	return TSS2_RC_SUCCESS;
 }
 
+/* The tabrmd TCTI speaks through a thread of GLib's, which a forked child hasn't: there it would wait 25 s for nothing,
+ * or crash (tried).  A TCTI in a process of its own (cmd:) has no such trouble. */
+static bool needs_lost_thread(const char *tcti)
+{
+	static _Atomic pid_t first;
+	pid_t before = 0;
+
+	if (!strstr(tcti, "tabrmd") || tcti_is(tcti, "cmd"))
+		return false;
+	return !atomic_compare_exchange_strong(&first, &before, getpid()) && before != getpid();
+}
+
+static TSS2_RC tcti_open(const char *tcti, TSS2_TCTI_CONTEXT **ret)
+{
+	if (needs_lost_thread(tcti))
+		return TSS2_TCTI_RC_NOT_PERMITTED;
+	if (!stream_answers(tcti, CONNECT_MS))
+		return TSS2_TCTI_RC_TRY_AGAIN;
+	return Tss2_TctiLdr_Initialize(tcti, ret);
+}
+
 CK_RV transport_open(struct transport *t, const char *slot, const char *tcti, TSS2_RC *ret_rc)
 {
 	TSS2_TCTI_POLL_HANDLE handles[MAX_POLL_HANDLES];
@@ -146,8 +171,7 @@ CK_RV transport_open(struct transport *t, const char *slot, const char *tcti, TS
 	TSS2_RC rc;
 
 	stream_init(&t->stream, tcti);
-	rc = stream_answers(&t->stream, tcti, CONNECT_MS) ? Tss2_TctiLdr_Initialize(tcti, &t->tcti) :
-							    TSS2_TCTI_RC_TRY_AGAIN;
+	rc = tcti_open(tcti, &t->tcti);
 	if (rc == TSS2_RC_SUCCESS) {
 		rc = sys_open(t->tcti, &t->sys);
 		if (rc != TSS2_RC_SUCCESS)
@@ -168,6 +192,8 @@ CK_RV transport_open(struct transport *t, const char *slot, const char *tcti, TS
 	t->pollable = Tss2_Tcti_GetPollHandles(t->tcti, handles, &n) == TSS2_RC_SUCCESS && n > 0;
 	if (t->pollable)
 		t->stream.port = 0;
+	for (size_t i = 0; t->pollable && !t->device && i < n; i++)
+		stream_limit(handles[i].fd);
 	return CKR_OK;
 }
 

@@ -2,7 +2,7 @@
 #include "crowd.h"
 
 #include <pthread.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "tpm.h"
 
@@ -248,4 +248,33 @@ Test(many, processes_one_after_another)
 		cr_expect(status == 0, "process %u ended with %d", i, status);
 	}
 	expect_signatures(CROWD);
+}
+
+/* ---- forks ---- */
+
+static int open_session_in_child(void)
+{
+	CK_SESSION_HANDLE s;
+	CK_RV want = strcmp(tpm_way()->name, "abrmd") == 0 ? CKR_TOKEN_NOT_PRESENT : CKR_OK;
+
+	if (h.f->C_Initialize(NULL) != CKR_OK)
+		return 1;
+	if (h.f->C_OpenSession(h.slot, RO, NULL, NULL, &s) != want)
+		return 2;
+	return h.f->C_Finalize(NULL) == CKR_OK ? 0 : 3;
+}
+
+/* Through tpm2-abrmd a child can't, since GLib doesn't survive a fork; it is told so at once. */
+Test(many, forked_children)
+{
+	time_t start = time(NULL);
+
+	key_for_others();
+	for (unsigned i = 0; i < 3; i++) {
+		int status = in_child(open_session_in_child);
+		cr_expect(status == 0, "the child failed at step %d", status);
+		is(sign_well(h.session, shared.priv, shared_judge, i), CKR_OK);
+	}
+	cr_assert(time(NULL) - start < 15, "the children waited for something");
+	EVP_PKEY_free(shared_judge);
 }

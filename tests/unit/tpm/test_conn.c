@@ -577,10 +577,10 @@ static const uint8_t huge_answer[] = {0x80, 0x01, 0xff, 0xff, 0xff, 0xff, 0, 0, 
 static const uint8_t tiny_answer[] = {0x80, 0x01, 0, 0, 0, 4, 0, 0, 0, 0, 0x02};
 
 /* Takes connections on both ports, answers the control channel, and gives those bytes to every command. */
-static void play_tpm(unsigned port, struct bytes answer)
+static void play_tpm(const int listening[2], struct bytes answer)
 {
 	static const uint8_t fine[12];
-	struct pollfd p[2] = {{.fd = listen_at(port), .events = POLLIN}, {.fd = listen_at(port + 1), .events = POLLIN}};
+	struct pollfd p[2] = {{.fd = listening[0], .events = POLLIN}, {.fd = listening[1], .events = POLLIN}};
 
 	while (poll(p, 2, -1) > 0)
 		for (int i = 0; i < 2; i++) {
@@ -598,15 +598,19 @@ static void play_tpm(unsigned port, struct bytes answer)
 
 static void against(struct bytes answer)
 {
+	int listening[2];
 	pid_t pid;
 
 	swtpm_kill(&tpm); /* its ports are free */
+	for (unsigned i = 0; i < 2; i++)
+		listening[i] = listen_at(tpm.port + i);
 	pid = fork();
 	if (pid == 0) {
-		play_tpm(tpm.port, answer);
+		play_tpm(listening, answer);
 		_exit(0);
 	}
-	usleep(300000);
+	close(listening[0]);
+	close(listening[1]);
 	cr_expect_neq(conn_run(conn, RC_PROBE, caps_body, NULL), CKR_OK);
 	conn_free(conn);
 	conn = NULL;
@@ -633,4 +637,19 @@ Test(conn, a_stopped_tpm_is_not_there)
 	kill(tpm.pid, SIGCONT);
 	cr_expect_eq(conn_probe(conn), CKR_OK);
 	expect_clean();
+}
+
+/* Nobody takes the connections that the kernel accepts. */
+Test(conn, a_simulator_that_says_nothing)
+{
+	char tcti[64];
+
+	swtpm_kill(&tpm);
+	int commands = listen_at(tpm.port), control = listen_at(tpm.port + 1);
+	conn_free(conn);
+	snprintf(tcti, sizeof tcti, "mssim:host=127.0.0.1,port=%u", tpm.port);
+	cr_assert_eq(conn_new(&(struct conn_conf){.slot = "test", .tcti = tcti}, &conn), CKR_OK);
+	cr_expect_eq(conn_probe(conn), CKR_TOKEN_NOT_PRESENT);
+	close(commands);
+	close(control);
 }
