@@ -12,8 +12,8 @@ struct incoming {
 	const struct attrs *key;     /* completed by soft_complete() */
 };
 
-/* A CKO_PRIVATE_KEY, RSA or EC, becomes a working key.  Its sensitive part crosses the bus under the storage key's outer
- * wrapping only.  Three commands: the last but the flush loads it, so that a key that this TPM doesn't take is refused
+/* A CKO_PRIVATE_KEY, RSA or EC, becomes a working key.  Its sensitive part crosses the bus under the storage key's
+ * outer wrapping only.  Three commands: the last but the flush loads it, so that a key that this TPM doesn't take is refused
  * now.  Takes the connection; appends what tpm_key_emit() does.
  * CKR_KEY_TYPE_INCONSISTENT, CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_CURVE_NOT_SUPPORTED,
  * CKR_DOMAIN_PARAMS_INVALID, and what rc.h says for the context. */

@@ -18,14 +18,14 @@ static const struct tpm_row {
 	TPM2_CC command;               /* of secret keys */
 	CK_ULONG max;
 } tpm_rows[] = {
-	{CKM_RSA_PKCS_KEY_PAIR_GEN, SIZES_RSA, CKF_GENERATE_KEY_PAIR},
-	{CKM_RSA_PKCS, SIZES_RSA, CKF_SIGN | CKF_DECRYPT},
-	{CKM_RSA_X_509, SIZES_RSA, CKF_SIGN | CKF_DECRYPT},
-	{CKM_RSA_PKCS_PSS, SIZES_RSA, CKF_SIGN},
-	{CKM_RSA_PKCS_OAEP, SIZES_RSA, CKF_DECRYPT},
-	{CKM_EC_KEY_PAIR_GEN, SIZES_EC, CKF_GENERATE_KEY_PAIR},
-	{CKM_ECDSA, SIZES_EC, CKF_SIGN, .alg = TPM2_ALG_ECDSA},
-	{CKM_ECDH1_DERIVE, SIZES_EC, CKF_DERIVE, .alg = TPM2_ALG_ECDH},
+	{.type = CKM_RSA_PKCS_KEY_PAIR_GEN, .sizes = SIZES_RSA, .flags = CKF_GENERATE_KEY_PAIR},
+	{.type = CKM_RSA_PKCS, .sizes = SIZES_RSA, .flags = CKF_SIGN | CKF_DECRYPT},
+	{.type = CKM_RSA_X_509, .sizes = SIZES_RSA, .flags = CKF_SIGN | CKF_DECRYPT},
+	{.type = CKM_RSA_PKCS_PSS, .sizes = SIZES_RSA, .flags = CKF_SIGN},
+	{.type = CKM_RSA_PKCS_OAEP, .sizes = SIZES_RSA, .flags = CKF_DECRYPT},
+	{.type = CKM_EC_KEY_PAIR_GEN, .sizes = SIZES_EC, .flags = CKF_GENERATE_KEY_PAIR},
+	{.type = CKM_ECDSA, .sizes = SIZES_EC, .flags = CKF_SIGN, .alg = TPM2_ALG_ECDSA},
+	{.type = CKM_ECDH1_DERIVE, .sizes = SIZES_EC, .flags = CKF_DERIVE, .alg = TPM2_ALG_ECDH},
 };
 
 #define AES(type, alg) {(type), SIZES_SOFT, 0, (alg), TPM2_CC_EncryptDecrypt2, 32}

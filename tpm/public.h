@@ -6,9 +6,9 @@
 
 #include "attrs.h"
 
-/* Working keys are authorized by their authValue and take no part in dictionary-attack protection.  What each may do is
- * the object's business (CKA_SIGN …), which may change while a TPM's attributes cannot: keys that sign or decrypt may do
- * both as far as the TPM is concerned. */
+/* Working keys are authorized by their authValue and take no part in dictionary-attack protection.  What each may do
+ * is the object's business (CKA_SIGN …), which may change while a TPM's attributes cannot: keys that sign or decrypt
+ * may do both as far as the TPM is concerned. */
 #define KEY_ATTRIBUTES (TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA)
 #define BOTH_WAYS_ATTRIBUTES (KEY_ATTRIBUTES | TPMA_OBJECT_DECRYPT | TPMA_OBJECT_SIGN_ENCRYPT)
 /* Made in this TPM, never outside it. */
@@ -24,8 +24,8 @@ CK_RV public_of_private(CK_KEY_TYPE type, const struct attrs *priv, TPMT_PUBLIC 
 /* Whether a key is what its template asked for, and as long. */
 bool public_as_asked(const TPMT_PUBLIC *key, const TPMT_PUBLIC *tmpl);
 
-/* Sets what a public area says in the attributes of the public half (CKA_MODULUS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO …),
- * and what the private one shares.  `pub` has class and key type; `priv` may be NULL.
+/* Sets what a public area says in the attributes of the public half (CKA_MODULUS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO,
+ * and so on), and what the private one shares.  `pub` has class and key type; `priv` may be NULL.
  * CKR_CURVE_NOT_SUPPORTED, CKR_KEY_TYPE_INCONSISTENT. */
 CK_RV public_describe(const TPMT_PUBLIC *key, struct attrs *pub, struct attrs *priv) MUST_CHECK;
 

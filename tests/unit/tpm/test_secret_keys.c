@@ -183,7 +183,8 @@ static void compare(const struct mode *m, const struct token_obj *key, struct so
 	cr_assert(bytes_equal(BYTES(cipher, c.len), BYTES(want, w.len)), "0x%lx, %zu bytes by %zu", m->scheme.type, n,
 		  piece);
 	cr_assert_eq(tpm_run(OP_DECRYPT, &m->scheme, key, BYTES(cipher, c.len), piece, &p), CKR_OK);
-	cr_assert(bytes_equal(BYTES(back, p.len), BYTES(plain, n)), "0x%lx, %zu bytes by %zu", m->scheme.type, n, piece);
+	cr_assert(bytes_equal(BYTES(back, p.len), BYTES(plain, n)), "0x%lx, %zu bytes by %zu", m->scheme.type, n,
+		  piece);
 }
 
 static void every_mode(size_t key_len)
