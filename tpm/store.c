@@ -11,13 +11,12 @@
  * Since only the lock's holder writes, one temporary name is enough.  Other names are left alone.  Directories are
  * made with mode 0700 and files with 0600, and with the group's and others' permissions of a directory that an
  * administrator opened to them. */
-#include "store.h"
+#include "store_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,24 +24,10 @@
 #include "record.h"
 #include "rv.h"
 
-#define TOKEN_NAME "token"
-#define INTENTS_NAME "intents"
-#define LOCK_NAME "lock"
-#define NEW_NAME "new"
-#define LOCK_WAIT_MS 10000
 #define MAX_LISTED 65536
 #define SYSTEM_STORE "/var/lib/signet"
 /* A directory's mtime younger than this when it was listed may hide a later change (git's racy rule). */
 #define RACY_SEC 1
-
-struct store {
-	char *path;
-	struct store_listing listing;
-	bool listed;                  /* the listing is of `dir` and can be believed while that stays */
-	struct store_stamp dir;
-	int lock_fd, dir_fd;          /* while the lock is held, else -1 */
-	int reading_fd;               /* the directory, between store_begin_reading() and _end_, else -1 */
-};
 
 /* What an errno means to the caller, when reading and when writing. */
 static const struct errno_row {
@@ -68,8 +53,7 @@ static CK_RV code_of(int err, bool writing)
 	return CKR_DEVICE_ERROR;
 }
 
-/* The code for the present errno; one log line says what failed. */
-static CK_RV failed(const struct store *s, const char *what, const char *name, bool writing)
+CK_RV store_failed(const struct store *s, const char *what, const char *name, bool writing)
 {
 	int err = errno;
 	char text[128];
@@ -79,7 +63,7 @@ static CK_RV failed(const struct store *s, const char *what, const char *name, b
 	return code_of(err, writing);
 }
 
-static void fd_cleanup(int *fd)
+void store_fd_cleanup(int *fd)
 {
 	int err = errno;
 
@@ -174,9 +158,9 @@ void store_free(struct store *s)
 void store_forked(struct store *s)
 {
 	/* Closing a copy of the descriptor leaves the parent's lock alone; unlocking wouldn't. */
-	fd_cleanup(&s->lock_fd);
-	fd_cleanup(&s->dir_fd);
-	fd_cleanup(&s->reading_fd);
+	store_fd_cleanup(&s->lock_fd);
+	store_fd_cleanup(&s->dir_fd);
+	store_fd_cleanup(&s->reading_fd);
 	s->lock_fd = s->dir_fd = s->reading_fd = -1;
 }
 
@@ -192,7 +176,7 @@ static CK_RV may_write(const struct store *s, const char *path)
 
 	if (store_sys.access(path, W_OK | X_OK) != 0)
 		rv = code_of(errno, true);
-	return rv == CKR_OK || rv == CKR_TOKEN_WRITE_PROTECTED ? rv : failed(s, "look at", path, true);
+	return rv == CKR_OK || rv == CKR_TOKEN_WRITE_PROTECTED ? rv : store_failed(s, "look at", path, true);
 }
 
 CK_RV store_writable(const struct store *s)
@@ -214,7 +198,7 @@ CK_RV store_writable(const struct store *s)
 
 /* ---- listing ---- */
 
-static struct store_stamp stamp_of(const struct stat *st)
+struct store_stamp store_stamp_of(const struct stat *st)
 {
 	return (struct store_stamp){.ino = st->st_ino, .size = st->st_size, .mtime_sec = st->st_mtim.tv_sec,
 				    .mtime_nsec = st->st_mtim.tv_nsec};
@@ -256,15 +240,15 @@ static CK_RV list_name(struct store *s, int dir, const char *name, struct store_
 	if (!token && !is_record_name(name, id))
 		return CKR_OK;
 	if (store_sys.fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return errno == ENOENT ? CKR_OK : failed(s, "look at", name, false); /* just removed */
+		return errno == ENOENT ? CKR_OK : store_failed(s, "look at", name, false); /* just removed */
 	if (token) {
 		l->has_token = true;
-		l->token = stamp_of(&st);
+		l->token = store_stamp_of(&st);
 		return CKR_OK;
 	}
 	TRY(listing_grow(l));
 	memcpy(l->at[l->n].id, id, sizeof id);
-	l->at[l->n++].stamp = stamp_of(&st);
+	l->at[l->n++].stamp = store_stamp_of(&st);
 	return CKR_OK;
 }
 
@@ -293,16 +277,16 @@ static CK_RV list_all(struct store *s, struct store_listing *l)
 	struct dirent *e;
 
 	if (fd < 0)
-		return errno == ENOENT ? CKR_OK : failed(s, "open", "the directory", false);
+		return errno == ENOENT ? CKR_OK : store_failed(s, "open", "the directory", false);
 	d = store_sys.fdopendir(fd);
 	if (!d) {
-		fd_cleanup(&fd);
-		return failed(s, "list", "the directory", false);
+		store_fd_cleanup(&fd);
+		return store_failed(s, "list", "the directory", false);
 	}
 	for (errno = 0; (e = store_sys.readdir(d)); errno = 0)
 		TRY(list_name(s, dirfd(d), e->d_name, l));
 	if (errno)
-		return failed(s, "list", "the directory", false);
+		return store_failed(s, "list", "the directory", false);
 	if (l->n)
 		qsort(l->at, l->n, sizeof *l->at, entry_order);
 	return CKR_OK;
@@ -315,9 +299,9 @@ static CK_RV stamp_dir(struct store *s, struct store_stamp *ret)
 
 	*ret = (struct store_stamp){0};
 	if (store_sys.fstatat(AT_FDCWD, s->path, &st, 0) == 0)
-		*ret = stamp_of(&st);
+		*ret = store_stamp_of(&st);
 	else if (errno != ENOENT && errno != ENOTDIR)
-		return failed(s, "look at", "the directory", false);
+		return store_failed(s, "look at", "the directory", false);
 	return CKR_OK;
 }
 
@@ -375,7 +359,7 @@ void store_begin_reading(struct store *s)
 
 void store_end_reading(struct store *s)
 {
-	fd_cleanup(&s->reading_fd);
+	store_fd_cleanup(&s->reading_fd);
 	s->reading_fd = -1;
 }
 
@@ -391,7 +375,7 @@ static CK_RV read_all(struct store *s, int fd, const char *name, size_t size, st
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return failed(s, "read", name, false);
+			return store_failed(s, "read", name, false);
 		done += (size_t)n;
 		buffer_put(out, BYTES(chunk, (size_t)n));
 		rv = buffer_status(out);
@@ -407,34 +391,34 @@ static CK_RV read_all(struct store *s, int fd, const char *name, size_t size, st
 
 static CK_RV read_in(struct store *s, int dir, const char *name, struct buffer *out, struct store_stamp *stamp)
 {
-	int fd CLEANUP(fd_cleanup) = -1;
+	int fd CLEANUP(store_fd_cleanup) = -1;
 	struct stat st;
 
 	/* Not through a symbolic link, and never waiting on a FIFO. */
 	fd = store_sys.open(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
 	if (fd < 0)
-		return errno == ENOENT ? CKR_OBJECT_HANDLE_INVALID : failed(s, "open", name, false);
+		return errno == ENOENT ? CKR_OBJECT_HANDLE_INVALID : store_failed(s, "open", name, false);
 	if (store_sys.fstat(fd, &st) != 0)
-		return failed(s, "look at", name, false);
+		return store_failed(s, "look at", name, false);
 	if (!S_ISREG(st.st_mode) || st.st_size > RECORD_MAX_SIZE) {
 		log_error("store %s: %s is no file of ours (skipped)", s->path, name);
 		return CKR_DEVICE_ERROR;
 	}
 	TRY(read_all(s, fd, name, (size_t)st.st_size, out));
 	if (stamp)
-		*stamp = stamp_of(&st);
+		*stamp = store_stamp_of(&st);
 	return CKR_OK;
 }
 
 static CK_RV read_file(struct store *s, const char *name, struct buffer *out, struct store_stamp *stamp)
 {
-	int dir CLEANUP(fd_cleanup) = -1;
+	int dir CLEANUP(store_fd_cleanup) = -1;
 
 	if (s->reading_fd >= 0)
 		return read_in(s, s->reading_fd, name, out, stamp);
 	dir = open_for_reading(s);
 	if (dir < 0)
-		return errno == ENOENT ? CKR_OBJECT_HANDLE_INVALID : failed(s, "open", "the directory", false);
+		return errno == ENOENT ? CKR_OBJECT_HANDLE_INVALID : store_failed(s, "open", "the directory", false);
 	return read_in(s, dir, name, out, stamp);
 }
 
@@ -459,233 +443,4 @@ CK_RV store_read_intents(struct store *s, struct buffer *out)
 CK_RV store_read_aside(struct store *s, const char *name, struct buffer *out)
 {
 	return read_file(s, name, out, NULL);
-}
-
-/* ---- the lock ---- */
-
-/* The directory and what is missing above it. */
-static CK_RV make_dirs(struct store *s)
-{
-	char *path CLEANUP(free_cleanup) = strdup(s->path);
-
-	if (!path)
-		return CKR_HOST_MEMORY;
-	for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = 0;
-		if (store_sys.mkdir(path, 0700) != 0 && errno != EEXIST && store_sys.access(path, X_OK) != 0)
-			return failed(s, "make", path, true);
-		*p = '/';
-	}
-	if (store_sys.mkdir(path, 0700) != 0 && errno != EEXIST)
-		return failed(s, "make", "the directory", true);
-	return CKR_OK;
-}
-
-static CK_RV open_dir(struct store *s, bool create, int *ret)
-{
-	for (int i = 0; i < 2; i++) {
-		*ret = store_sys.open(AT_FDCWD, s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-		if (*ret >= 0)
-			return CKR_OK;
-		if (errno != ENOENT || i)
-			break;
-		if (!create)
-			return CKR_TOKEN_NOT_INITIALIZED;
-		TRY(make_dirs(s));
-	}
-	return failed(s, "open", "the directory", true);
-}
-
-/* Permissions for a new file: the owner's, and what the directory grants to others. */
-static CK_RV set_mode(struct store *s, int dir, int fd, const char *name)
-{
-	struct stat st;
-
-	if (store_sys.fstat(dir, &st) != 0)
-		return failed(s, "look at", "the directory", true);
-	if ((st.st_mode & 0066) && store_sys.fchmod(fd, 0600 | (st.st_mode & 0066)) != 0)
-		return failed(s, "set the mode of", name, true);
-	return CKR_OK;
-}
-
-/* The lock file is made once: whoever is first makes it, and everybody locks the same inode for ever. */
-static CK_RV open_lock(struct store *s, int dir, int *ret)
-{
-	*ret = store_sys.open(dir, LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
-	if (*ret < 0 && errno == ENOENT) {
-		*ret = store_sys.open(dir, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (*ret >= 0)
-			return set_mode(s, dir, *ret, LOCK_NAME);
-	}
-	return *ret >= 0 ? CKR_OK : failed(s, "open", LOCK_NAME, true);
-}
-
-static CK_RV wait_for_lock(struct store *s, int fd, bool patiently)
-{
-	int64_t deadline = store_sys.now_ms() + LOCK_WAIT_MS;
-
-	for (unsigned ms = 1; store_sys.flock(fd, LOCK_EX | LOCK_NB) != 0; ms = MIN(2 * ms, 50)) {
-		if (errno == EINTR)
-			continue;
-		if (errno != EWOULDBLOCK)
-			return failed(s, "lock", LOCK_NAME, true);
-		if (!patiently)
-			return CKR_FUNCTION_FAILED;
-		if (store_sys.now_ms() >= deadline) {
-			log_error("store %s: another process has held the lock for 10 s; try again", s->path);
-			return CKR_FUNCTION_FAILED;
-		}
-		store_sys.nap_ms(ms);
-	}
-	return CKR_OK;
-}
-
-static CK_RV take_lock(struct store *s, bool create, bool patiently)
-{
-	int dir CLEANUP(fd_cleanup) = -1;
-	int fd CLEANUP(fd_cleanup) = -1;
-
-	TRY(open_dir(s, create, &dir));
-	TRY(open_lock(s, dir, &fd));
-	TRY(wait_for_lock(s, fd, patiently));
-	s->dir_fd = dir;
-	s->lock_fd = fd;
-	dir = fd = -1;
-	return CKR_OK;
-}
-
-CK_RV store_lock(struct store *s, bool create)
-{
-	return take_lock(s, create, true);
-}
-
-void store_unlock(struct store *s)
-{
-	if (s->lock_fd < 0)
-		return;
-	/* Said outright, since a child forked meanwhile may hold a copy of the descriptor. */
-	(void)store_sys.flock(s->lock_fd, LOCK_UN);
-	store_forked(s);
-}
-
-bool store_locked(const struct store *s)
-{
-	return s->lock_fd >= 0;
-}
-
-/* ---- writing ---- */
-
-static CK_RV write_all(struct store *s, int fd, const char *name, struct bytes content)
-{
-	while (content.len) {
-		ssize_t n = store_sys.write(fd, content.ptr, content.len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return failed(s, "write", name, true);
-		content = BYTES(content.ptr + n, content.len - (size_t)n);
-	}
-	return CKR_OK;
-}
-
-static void sync_dir(struct store *s)
-{
-	if (store_sys.fsync(s->dir_fd) != 0)
-		(void)failed(s, "sync (the change stands)", "the directory", true);
-}
-
-/* Writes, syncs and closes the temporary file. */
-static CK_RV write_new(struct store *s, const char *name, struct bytes content, struct store_stamp *stamp)
-{
-	int fd CLEANUP(fd_cleanup) = -1;
-	struct stat st;
-
-	fd = store_sys.open(s->dir_fd, NEW_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return failed(s, "make", NEW_NAME, true);
-	TRY(set_mode(s, s->dir_fd, fd, name));
-	TRY(write_all(s, fd, name, content));
-	if (store_sys.fsync(fd) != 0)
-		return failed(s, "sync", name, true);
-	if (store_sys.fstat(fd, &st) != 0)
-		return failed(s, "look at", name, true);
-	*stamp = stamp_of(&st);
-	return CKR_OK;
-}
-
-static CK_RV replace(struct store *s, const char *name, struct bytes content, struct store_stamp *stamp)
-{
-	struct store_stamp made;
-	CK_RV rv;
-
-	if (s->dir_fd < 0)
-		return CKR_GENERAL_ERROR;
-	if (store_sys.unlink(s->dir_fd, NEW_NAME) != 0 && errno != ENOENT)
-		return failed(s, "remove", NEW_NAME, true);
-	rv = write_new(s, name, content, &made);
-	if (rv == CKR_OK && store_sys.rename(s->dir_fd, NEW_NAME, name) != 0)
-		rv = failed(s, "put in place", name, true);
-	if (rv != CKR_OK) {
-		if (store_sys.unlink(s->dir_fd, NEW_NAME) != 0 && errno != ENOENT)
-			(void)failed(s, "remove (the next change will)", NEW_NAME, true);
-		return rv;
-	}
-	sync_dir(s);
-	if (stamp)
-		*stamp = made;
-	return CKR_OK;
-}
-
-CK_RV store_write(struct store *s, const uint8_t id[16], struct bytes content, struct store_stamp *stamp)
-{
-	char name[33];
-
-	hex_encode(BYTES(id, 16), name);
-	return replace(s, name, content, stamp);
-}
-
-CK_RV store_write_token(struct store *s, struct bytes content, struct store_stamp *stamp)
-{
-	return replace(s, TOKEN_NAME, content, stamp);
-}
-
-CK_RV store_write_intents(struct store *s, struct bytes content)
-{
-	return replace(s, INTENTS_NAME, content, NULL);
-}
-
-CK_RV store_write_aside(struct store *s, const char *name, struct bytes content)
-{
-	CK_RV rv;
-
-	TRY(take_lock(s, false, false));
-	rv = replace(s, name, content, NULL);
-	store_unlock(s);
-	return rv;
-}
-
-static CK_RV remove_file(struct store *s, const char *name)
-{
-	if (s->dir_fd < 0)
-		return CKR_GENERAL_ERROR;
-	if (store_sys.unlink(s->dir_fd, name) != 0)
-		return errno == ENOENT ? CKR_OBJECT_HANDLE_INVALID : failed(s, "remove", name, true);
-	sync_dir(s);
-	return CKR_OK;
-}
-
-CK_RV store_erase(struct store *s, const uint8_t id[16])
-{
-	char name[33];
-
-	hex_encode(BYTES(id, 16), name);
-	return remove_file(s, name);
-}
-
-CK_RV store_remove_intents(struct store *s)
-{
-	CK_RV rv = remove_file(s, INTENTS_NAME);
-
-	return rv == CKR_OBJECT_HANDLE_INVALID ? CKR_OK : rv;
 }
