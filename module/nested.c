@@ -2,9 +2,9 @@
  *
  * An application's array is full of pointers, so it is taken apart at once.  The stored form is what base/record.c
  * writes out as "attributes": one after the other, in rising order of type, each type once, a CK_ULONG as a number of
- * any word size.  That makes it the same for arrays that say the same, so that two are compared as bytes.  It is at most
- * NESTED_MAX_SIZE long and has no array in it: what the attributes of a key to be say of still other keys, nobody asked
- * for. */
+ * any word size.  That makes it the same for arrays that say the same, so that two are compared as bytes.  It is at
+ * most NESTED_MAX_SIZE long and has no array in it: what the attributes of a key to be say of still other keys, nobody
+ * asked for. */
 #include "template.h"
 
 #include "policy.h"

@@ -43,7 +43,9 @@ static void expect_array(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o)
 	cr_assert(in[2].type == CKA_SIGN && in[2].ulValueLen == 1 && sign == CK_TRUE);
 }
 
-#define ANY A_ARRAY(CKA_WRAP_TEMPLATE, A_BOOL(CKA_SIGN, true), A_TEXT(CKA_LABEL, "any"), A_ULONG(CKA_CLASS, CKO_SECRET_KEY))
+#define ANY                                                                                                            \
+	A_ARRAY(CKA_WRAP_TEMPLATE, A_BOOL(CKA_SIGN, true), A_TEXT(CKA_LABEL, "any"),                                   \
+		A_ULONG(CKA_CLASS, CKO_SECRET_KEY))
 
 static void array_is_kept(bool token)
 {
@@ -151,7 +153,8 @@ Test(templates, T107_bad_arrays)
 	   CKR_TEMPLATE_INCONSISTENT);
 	is(refused(TEMPLATE(SECRET, A_ARRAY(CKA_DERIVE_TEMPLATE, A_TEXT(CKA_VENDOR_DEFINED, "x")))),
 	   CKR_ATTRIBUTE_TYPE_INVALID);
-	is(refused(TEMPLATE(SECRET, A_ARRAY(CKA_WRAP_TEMPLATE, A_TEXT(CKA_VALUE, "guess")))), CKR_TEMPLATE_INCONSISTENT);
+	is(refused(TEMPLATE(SECRET, A_ARRAY(CKA_WRAP_TEMPLATE, A_TEXT(CKA_VALUE, "guess")))),
+	   CKR_TEMPLATE_INCONSISTENT);
 	EXPECT(CKR_ATTRIBUTE_VALUE_INVALID, C_FindObjectsInit, h.session, &self, 1);
 	EXPECT(CKR_ATTRIBUTE_VALUE_INVALID, C_FindObjectsInit, h.session,
 	       TEMPLATE(A_BYTES(CKA_WRAP_TEMPLATE, many, sizeof *many - 1)));

@@ -42,7 +42,8 @@ static void create(CK_SESSION_HANDLE s, size_t n, bool token)
 
 		EXPECT(CKR_OK, C_CreateObject(s,
 					      LIST({CKA_CLASS, &data, sizeof data}, {CKA_TOKEN, token ? &yes : &no, 1},
-						   {CKA_PRIVATE, i % 2 ? &yes : &no, 1}, {CKA_LABEL, label, (CK_ULONG)len}),
+						   {CKA_PRIVATE, i % 2 ? &yes : &no, 1},
+						   {CKA_LABEL, label, (CK_ULONG)len}),
 					      &o));
 	}
 }

@@ -273,7 +273,8 @@ Test(nested, T150_matching)
 	cr_expect(matches(key, (CK_ATTRIBUTE){CKA_WRAP_TEMPLATE, NULL, 0}));
 	cr_expect(matches(key, (CK_ATTRIBUTE)ARRAY(CKA_WRAP_TEMPLATE, TEXT(CKA_LABEL, "x"), BOOL(CKA_SIGN, true),
 						   NUMBER(CKA_KEY_TYPE, CKK_AES))));
-	cr_expect_not(matches(key, (CK_ATTRIBUTE)ARRAY(CKA_WRAP_TEMPLATE, TEXT(CKA_LABEL, "x"), BOOL(CKA_SIGN, false))));
+	cr_expect_not(matches(key, (CK_ATTRIBUTE)ARRAY(CKA_WRAP_TEMPLATE, TEXT(CKA_LABEL, "x"),
+						       BOOL(CKA_SIGN, false))));
 	cr_expect_not(matches(key, (CK_ATTRIBUTE)ARRAY(CKA_WRAP_TEMPLATE, TEXT(CKA_LABEL, "xy"))));
 	cr_expect_not(matches(key, (CK_ATTRIBUTE)ARRAY(CKA_WRAP_TEMPLATE, NUMBER(CKA_KEY_TYPE, CKK_RSA))));
 	/* What the key doesn't say has its default; what has none doesn't match. */

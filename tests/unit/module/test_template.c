@@ -582,7 +582,8 @@ Test(template, arrays_belong_to_a_key)
 	struct attrs *key CLEANUP(attrs_cleanup) = NULL, *second CLEANUP(attrs_cleanup) = NULL;
 	struct bytes one, two;
 
-	expect_eq(create(LIST(AES, ARRAY(CKA_WRAP_TEMPLATE, TEXT(CKA_LABEL, "x"), BOOL(CKA_SIGN, true))), &key), CKR_OK);
+	expect_eq(create(LIST(AES, ARRAY(CKA_WRAP_TEMPLATE, TEXT(CKA_LABEL, "x"), BOOL(CKA_SIGN, true))), &key),
+		  CKR_OK);
 	cr_assert(attrs_get(key, CKA_WRAP_TEMPLATE, &one) && one.len);
 	expect_eq(copy(key, LIST(BOOL(CKA_TOKEN, true)), &second), CKR_OK);
 	cr_assert(attrs_get(second, CKA_WRAP_TEMPLATE, &two) && bytes_equal(one, two));
