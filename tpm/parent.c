@@ -150,7 +150,10 @@ static CK_RV make_primary(struct conn *c, const TPM2B_PUBLIC *tmpl, TPM2B_PUBLIC
 /* Tries to put a fresh primary where the machine's storage key belongs. */
 static void persist(struct conn *c, const struct entity *primary, struct parent_rec *rec)
 {
+	TPM2B_PUBLIC public = {0};
+	TPM2B_NAME name = {0};
 	struct entity owner;
+	bool found;
 
 	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
 	if (tpm2_evict_control(c, &owner, NULL, primary, SRK_HANDLE) == CKR_OK) {
@@ -158,7 +161,11 @@ static void persist(struct conn *c, const struct entity *primary, struct parent_
 		rec->handle = SRK_HANDLE;
 		return;
 	}
-	log_info("the storage key cannot be made persistent; it is made anew from its template when needed");
+	/* Another process may have been faster, with the same key. */
+	if (tpm2_read_public(c, SRK_HANDLE, &public, &name, &found) == CKR_OK && found && name_equal(&name, &rec->name))
+		rec->handle = SRK_HANDLE;
+	else
+		log_info("the storage key cannot be made persistent; it is made anew from its template when needed");
 }
 
 CK_RV parent_make(struct conn *c, struct parent_rec *ret)
