@@ -219,7 +219,7 @@ CK_RV tpm_key_generate(struct conn *c, const struct generate_req *req, struct bu
 
 	TRY(tpm_key_pair_type(req->mech, &type));
 	TRY(public_template(type, req->pub, t));
-	t->objectAttributes = PAIR_ATTRIBUTES | BORN_ATTRIBUTES;
+	t->objectAttributes = BOTH_WAYS_ATTRIBUTES | BORN_ATTRIBUTES;
 	TRY(tpm_key_new_auth(&g.key, req->keys, &g.sensitive.sensitive.userAuth));
 	TRY(conn_run(c, RC_GEN, create_body, &g));
 	TRY(public_describe(&g.key.blob.public.publicArea, req->pub, req->priv));
