@@ -102,6 +102,8 @@ static const struct {
 	{CKF_DIGEST, SESSION_DIGEST},
 	{CKF_SIGN, SESSION_SIGN},
 	{CKF_VERIFY, SESSION_VERIFY},
+	{CKF_UNWRAP, SESSION_UNWRAP},
+	{CKF_DERIVE, SESSION_DERIVE},
 };
 
 static void cancel(struct session *s, CK_FLAGS flags)

@@ -392,6 +392,13 @@ Test(derive, T130_always_authenticate)
 	is(derive(CKK_GENERIC_SECRET, 0, &o), CKR_OK);
 	is(login(h.session, CKU_CONTEXT_SPECIFIC, USER_PIN), CKR_OPERATION_NOT_INITIALIZED);
 	is(derive(CKK_GENERIC_SECRET, 0, &o), CKR_USER_NOT_LOGGED_IN);
+	/* What waits can be cancelled, before the PIN and after it. */
+	OK(C_SessionCancel, h.session, CKF_DERIVE);
+	is(login(h.session, CKU_CONTEXT_SPECIFIC, USER_PIN), CKR_OPERATION_NOT_INITIALIZED);
+	is(derive(CKK_GENERIC_SECRET, 0, &o), CKR_USER_NOT_LOGGED_IN);
+	is(login(h.session, CKU_CONTEXT_SPECIFIC, USER_PIN), CKR_OK);
+	OK(C_SessionCancel, h.session, CKF_DERIVE);
+	is(derive(CKK_GENERIC_SECRET, 0, &o), CKR_USER_NOT_LOGGED_IN);
 	/* The PIN was given for this key, not for another one. */
 	is(login(h.session, CKU_CONTEXT_SPECIFIC, USER_PIN), CKR_OK);
 	own = pair_for(&curves[0], TEMPLATE(A_BOOL(CKA_ALWAYS_AUTHENTICATE, true)));
