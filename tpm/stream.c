@@ -37,10 +37,10 @@ static bool option(const char *tcti, const char *name, char *out, size_t size)
 struct server {
 	const char *tcti;
 	uint8_t question[4];
-	bool answers_later;  /* its TCTI gives no poll handle */
+	bool unpollable; /* its TCTI gives no poll handle */
 };
 static const struct server servers[] = {
-	{.tcti = "swtpm", .question = {0, 0, 0, 1}, .answers_later = true}, /* CMD_GET_CAPABILITY */
+	{.tcti = "swtpm", .question = {0, 0, 0, 1}, .unpollable = true}, /* CMD_GET_CAPABILITY */
 	{.tcti = "mssim", .question = {0, 0, 0, 11}},                       /* MS_SIM_NV_ON */
 };
 
@@ -68,7 +68,7 @@ void stream_init(struct stream *s, const char *tcti)
 	const struct server *server = server_of(tcti);
 
 	*s = (struct stream){.fd = -1, .guess = -1};
-	if (server && server->answers_later)
+	if (server && server->unpollable)
 		s->port = port_of(tcti);
 }
 

@@ -1,6 +1,6 @@
 /* The TPM, or the daemon in front of it, starts again between any two calls of a sequence that logs in, signs and logs
- * out: what the module had loaded is gone, what the user proved isn't, so every call goes on.  Where nothing answers while
- * a call runs, that call says that the token was removed, once, and the whole sequence works as soon as it is back. */
+ * out: what the module had loaded is gone, what the user proved isn't, so every call goes on.  Where nothing answers
+ * while a call runs, that call says that the token was removed, once, and all works as soon as it is back. */
 #include "crowd.h"
 
 #include <signal.h>
@@ -120,13 +120,24 @@ static const struct {
 	const char *name;
 	CK_RV (*run)(void);
 } steps[] = {
-	{"C_OpenSession", step_open},      {"C_Login", step_login},
-	{"C_FindObjectsInit", step_find_init}, {"C_FindObjects", step_find}, {"C_FindObjectsFinal", step_find_final},
-	{"C_SignInit", step_sign_init},    {"C_Sign", step_sign},            {"C_Sign again", step_sign_init},
-	{"the second C_Sign", step_sign},  {"C_SignInit, hashing", step_hash_init},
-	{"C_SignUpdate", step_hash_update}, {"C_SignFinal", step_hash_final}, {"C_GenerateKeyPair", step_generate},
-	{"C_SignInit, new key", step_sign_init}, {"C_Sign, new key", step_sign}, {"C_GenerateRandom", step_random},
-	{"C_Logout", step_logout},         {"C_CloseSession", step_close},
+	{"C_OpenSession", step_open},
+	{"C_Login", step_login},
+	{"C_FindObjectsInit", step_find_init},
+	{"C_FindObjects", step_find},
+	{"C_FindObjectsFinal", step_find_final},
+	{"C_SignInit", step_sign_init},
+	{"C_Sign", step_sign},
+	{"C_Sign again", step_sign_init},
+	{"the second C_Sign", step_sign},
+	{"C_SignInit, hashing", step_hash_init},
+	{"C_SignUpdate", step_hash_update},
+	{"C_SignFinal", step_hash_final},
+	{"C_GenerateKeyPair", step_generate},
+	{"C_SignInit, new key", step_sign_init},
+	{"C_Sign, new key", step_sign},
+	{"C_GenerateRandom", step_random},
+	{"C_Logout", step_logout},
+	{"C_CloseSession", step_close},
 };
 
 static CK_RV timed(size_t i)

@@ -1,5 +1,5 @@
-/* The daemons of a test's own: a software TPM, and in front of it tpm2-abrmd on a D-Bus of the test's own.  Each writes its
- * pid into the test's directory, by which it is ended, also by the janitor of a test that crashed. */
+/* The daemons of a test's own: a software TPM, and in front of it tpm2-abrmd on a D-Bus of the test's own.  Each writes
+ * its pid into the test's directory, by which it is ended, also by the janitor of a test that crashed. */
 #ifndef TESTS_DAEMONS_H
 #define TESTS_DAEMONS_H
 

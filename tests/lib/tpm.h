@@ -1,6 +1,6 @@
-/* A private TPM, and a connection of the test's own to it, past any resource manager, on which the TPM is asked what the
- * module left.  A bare TPM serves one connection at a time: these are for when the module has none (before C_Initialize,
- * after C_Finalize). */
+/* A private TPM, and a connection of the test's own to it, past any resource manager, on which the TPM is asked what
+ * the module left.  A bare TPM serves one connection at a time: these are for when the module has none (before
+ * C_Initialize, after C_Finalize). */
 #ifndef TESTS_TPM_H
 #define TESTS_TPM_H
 
@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <tss2/tss2_esys.h>
 
-/* The module's way to the TPM, named by SIGNET_TEST_TRANSPORT: bare, a swtpm (the default); abrmd, tpm2-abrmd in front of
- * one; device, /dev/tpmrm0 of the machine that runs the test, whose TPM is cleared for each (tests/vm). */
+/* The module's way to the TPM, named by SIGNET_TEST_TRANSPORT: bare, a swtpm (the default); abrmd, tpm2-abrmd in front
+ * of one; device, /dev/tpmrm0 of the machine that runs the test, whose TPM is cleared for each (tests/vm). */
 struct way {
 	const char *name;
 	void (*start)(void);
