@@ -82,6 +82,10 @@ check 'Signet: below a persistent key' sign_verify below ECDSA-SHA256 sha256
 check 'Signet: the key with a password' sign_verify locked ECDSA-SHA384 sha384 "$pin"
 check 'Signet: the persistent key signs' sign 0x81010001 ECDSA-SHA384
 check 'and the signature is right' verify 0x81010001 sha384
+not_deleted() {
+	! tool --login --pin "$pin" --delete-object --type privkey --label ec && sign ec ECDSA-SHA256
+}
+check 'keys of others are not deleted' not_deleted
 check 'key pairs by Signet' tool --login --pin "$pin" --keypairgen --key-type EC:prime256v1 --id 01 --label own-ec
 check 'of RSA, too' tool --login --pin "$pin" --keypairgen --key-type rsa:2048 --id 02 --label own-rsa
 echo 'a password' >"$dir/password"

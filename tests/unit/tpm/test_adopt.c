@@ -387,6 +387,22 @@ Test(adopt, not_in_an_uninitialized_token)
 	cr_assert_eq(rig.n_seen, 0);
 }
 
+/* A token without a PIN hides nothing, and the key's own authorization is asked for all the same. */
+Test(adopt, given_auth_in_a_token_without_pin)
+{
+	static const char label[33] = "none                            ";
+
+	make_file("k", &(struct recipe){.auth = "key secret", .and = TPMA_OBJECT_NODA});
+	set_files("k", NULL);
+	set("pin", "none");
+	rig_reopen(&rig);
+	cr_assert_eq(tpm_token_ops.init_token(rig.tok, PIN_SO, (const uint8_t *)label), CKR_OK);
+	cr_assert_eq(rig_sync(&rig), CKR_OK);
+	cr_assert_eq(sign(&ecdsa, "k", NULL), CKR_USER_NOT_LOGGED_IN);
+	cr_assert_eq(sign(&ecdsa, "k", "wrong"), CKR_PIN_INCORRECT);
+	cr_assert_eq(sign(&ecdsa, "k", "key secret"), CKR_OK);
+}
+
 Test(adopt, given_auth)
 {
 	struct token_op *op;
