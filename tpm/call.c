@@ -250,7 +250,7 @@ enum call_found call_name(struct conn *c, TPM2_HANDLE handle, TPM2B_NAME *ret, T
 		k.rc = Tss2_Sys_ReadPublic_Complete(k.sys, &public, &name, &qualified);
 	rc = ended(&k);
 	if (rc != TSS2_RC_SUCCESS)
-		return not_there(rc) ? CALL_NOT_THERE : CALL_UNKNOWN;
+		return not_there(rc) ? CALL_NOT_THERE : rc_base(rc) == TPM2_RC_SEQUENCE ? CALL_SEQUENCE : CALL_UNKNOWN;
 	*ret = name;
 	if (ret_public)
 		*ret_public = public;

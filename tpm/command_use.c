@@ -148,7 +148,8 @@ static const struct command hmac_start = {.name = "TPM2_HMAC_Start", .flags = CA
 CK_RV tpm2_hmac_start(struct conn *c, const struct entity *key, struct session *s, TPM2_ALG_ID hash, struct entity *ret)
 {
 	static const TPM2B_AUTH no_auth;
-	struct call k = {.names = {key}, .n_names = 1, .auth = key, .session = s};
+	static const TPM2B_PUBLIC no_public;
+	struct call k = {.names = {key}, .n_names = 1, .auth = key, .session = s, .makes = &no_public};
 	struct entity started = {0}; /* a sequence object has no name (Part 1, 16) */
 
 	call_begin(&k, c, &hmac_start);

@@ -168,7 +168,7 @@ TSS2_RC call_selftest(struct conn *c) MUST_CHECK;
 /* TPM2_FlushContext without a record of its failure.  False: it is still there; the next held_tidy() tries again. */
 bool call_flush(struct conn *c, TPM2_HANDLE handle);
 /* TPM2_ReadPublic without a record of its failure. */
-enum call_found { CALL_FOUND, CALL_NOT_THERE, CALL_UNKNOWN };
+enum call_found { CALL_FOUND, CALL_NOT_THERE, CALL_SEQUENCE /* which has none */, CALL_UNKNOWN };
 enum call_found call_name(struct conn *c, TPM2_HANDLE handle, TPM2B_NAME *ret, TPM2B_PUBLIC *ret_public) MUST_CHECK;
 
 /* ---- session arithmetic (session_math.c): libcrypto objects fetched once, used under the connection's lock ---- */

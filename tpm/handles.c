@@ -177,8 +177,14 @@ static bool is_ours(struct conn *c, TPM2_HANDLE handle)
 
 	if (c->transport.managed) /* it shows us nobody else's */
 		return true;
-	return call_name(c, handle, &name, &public) == CALL_FOUND &&
-	       same_kind(&public.publicArea, &c->doubt_public.publicArea);
+	switch (call_name(c, handle, &name, &public)) {
+	case CALL_FOUND:
+		return same_kind(&public.publicArea, &c->doubt_public.publicArea);
+	case CALL_SEQUENCE:
+		return c->doubt_public.publicArea.type == 0;
+	default:
+		return false;
+	}
 }
 
 static void flush_unknown(struct conn *c, TPM2_HANDLE first, bool sessions)
@@ -271,6 +277,7 @@ CK_RV handles_context(struct conn *c, const TPMS_CONTEXT *context, struct entity
 {
 	struct entity loaded = {0};
 
+	c->doubt_public = (TPM2B_PUBLIC){0};
 	TRY(tpm2_context_load(c, context, &loaded.handle));
 	held_add_object(c, loaded.handle, &loaded.name);
 	*ret = loaded;
