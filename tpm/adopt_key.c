@@ -310,8 +310,8 @@ CK_RV adopted_authorize(struct tpm_token *t, struct token_op *op, struct bytes a
 		memcpy(p.auth.buffer, auth.ptr, auth.len);
 	rv = conn_run(t->conn, RC_INIT, prove_body, &p);
 	if (rv == CKR_PIN_LOCKED)
-		log_error("the TPM is in lockout (dictionary-attack protection), which this key is under: wait, or let the "
-			  "owner reset it (tpm2_dictionarylockout --clear-lockout)");
+		log_error("the TPM is in lockout (dictionary-attack protection), which this key is under: wait, or let "
+			  "the owner reset it (tpm2_dictionarylockout --clear-lockout)");
 	TRY(rv);
 	return tpm_op_authorize(op, auth);
 }

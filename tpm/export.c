@@ -25,8 +25,8 @@ static void export_done(struct export *e)
 static CK_RV find_handle(const struct storage *s, TPM2_HANDLE *ret)
 {
 	if (s->entity.handle == TPM2_RH_NULL) {
-		log_error("this token's storage key is a primary that is made when it is needed, which no TSS2 file can name: "
-			  "only keys below a persistent storage key can be exported");
+		log_error("this token's storage key is a primary that is made when it is needed, which no TSS2 file can "
+			  "name: only keys below a persistent storage key can be exported");
 		return CKR_KEY_NOT_WRAPPABLE;
 	}
 	*ret = s->entity.handle;

@@ -1,5 +1,5 @@
-/* The format ("ASN.1 Specification for TPM 2.0 Key Files"): PEM with the label "TSS2 PRIVATE KEY" and no headers, around
- * the DER of
+/* The format ("ASN.1 Specification for TPM 2.0 Key Files"): PEM with the label "TSS2 PRIVATE KEY" and no headers,
+ * around the DER of
  *
  *   TPMKey ::= SEQUENCE {
  *     type         OBJECT IDENTIFIER,                             2.23.133.10.1.3: loadable (.4 importable, .5 sealed)
@@ -208,7 +208,9 @@ static void put_explicit(struct buffer *out, uint8_t outer, uint8_t inner, struc
 
 static void put_parent(struct buffer *out, TPM2_HANDLE parent)
 {
-	const uint8_t be[] = {(uint8_t)(parent >> 24), (uint8_t)(parent >> 16), (uint8_t)(parent >> 8), (uint8_t)parent};
+	const uint8_t be[] = {
+		(uint8_t)(parent >> 24), (uint8_t)(parent >> 16), (uint8_t)(parent >> 8), (uint8_t)parent,
+	};
 
 	der_put_number(out, BYTES_OF(be));
 }

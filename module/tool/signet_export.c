@@ -1,7 +1,8 @@
-/* signet-export - writes a key of a TPM token as a TSS2 file, which tpm2-openssl, tpm2-tss-engine and ssh-tpm-agent read.
+/* signet-export - writes a key of a TPM token as a TSS2 file, which tpm2-openssl, tpm2-tss-engine and ssh-tpm-agent
+ * read.
  *
- * The key stays the TPM's: the file is of use on this machine only, and whoever has it must know the authorization value
- * that is chosen here.  An ordinary Cryptoki application: what it does is C_WrapKey with CKM_SIGNET_TSS2_KEY. */
+ * The key stays the TPM's: the file is of use on this machine only, and whoever has it must know the authorization
+ * value that is chosen here.  An ordinary Cryptoki application: what it does is C_WrapKey with CKM_SIGNET_TSS2_KEY. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -267,7 +268,10 @@ static const char usage[] =
 	"  --auth-file FILE  its first line is the password that the file's key gets (default: ask)\n"
 	"  --no-auth         none: whoever has the file can use the key on this machine\n";
 
-enum { OPTION_MODULE, OPTION_TOKEN, OPTION_LABEL, OPTION_ID, OPTION_PIN_FILE, OPTION_AUTH_FILE, OPTION_NO_AUTH, OPTION_HELP };
+enum {
+	OPTION_MODULE, OPTION_TOKEN, OPTION_LABEL, OPTION_ID, OPTION_PIN_FILE, OPTION_AUTH_FILE, OPTION_NO_AUTH,
+	OPTION_HELP,
+};
 
 static const struct option long_options[] = {
 	{"module", required_argument, NULL, OPTION_MODULE},

@@ -329,12 +329,13 @@ Test(adopt, empty_auth_needs_no_login)
 /* On a protected bus an empty authValue keys nothing: the session is salted. */
 Test(adopt, empty_auth_on_a_protected_bus)
 {
+	const struct scheme sha512 = rsa_with(HASH_SHA512);
+
 	make_file("rsa", &(struct recipe){.type = TPM2_ALG_RSA, .description = "Müller's"});
 	set_files("rsa", NULL);
 	set("bus", "protected");
 	begin();
-	cr_assert_eq(sign(&(struct scheme){.type = CKM_RSA_PKCS, .hash = &crypto_hashes[HASH_SHA512]}, "Müller's", NULL),
-		     CKR_OK);
+	cr_assert_eq(sign(&sha512, "Müller's", NULL), CKR_OK);
 }
 
 /* With a key of others, bad padding is as silent as with the token's own. */
@@ -419,7 +420,7 @@ Test(adopt, given_auth)
 	cr_assert_eq(sign(&ecdsa, "k", NULL), CKR_USER_NOT_LOGGED_IN);
 	cr_assert_eq(sign(&ecdsa, "k", "user-1234"), CKR_PIN_INCORRECT);
 	cr_assert_eq(sign(&ecdsa, "k", ""), CKR_PIN_INCORRECT);
-	cr_assert_eq(sign(&ecdsa, "k", "longer than any authorization value of a key in any TPM that there is or will be"),
+	cr_assert_eq(sign(&ecdsa, "k", "longer than any authorization value of a key in any TPM there is or will be"),
 		     CKR_PIN_INCORRECT);
 	cr_assert_eq(sign(&ecdsa, "k", "key secret"), CKR_OK);
 	/* Each operation asks again. */
@@ -519,7 +520,8 @@ Test(adopt, unusable_ones_take_nothing_away)
 		{.without = TPMA_OBJECT_USERWITHAUTH},
 		{.without = TPMA_OBJECT_DECRYPT, .and = TPMA_OBJECT_RESTRICTED, .scheme = TPM2_ALG_ECDSA,
 		 .hash = TPM2_ALG_SHA256},
-		{.type = TPM2_ALG_RSA, .without = TPMA_OBJECT_DECRYPT, .scheme = TPM2_ALG_RSAPSS, .hash = TPM2_ALG_SHA256},
+		{.type = TPM2_ALG_RSA, .without = TPMA_OBJECT_DECRYPT, .scheme = TPM2_ALG_RSAPSS,
+		 .hash = TPM2_ALG_SHA256},
 	};
 	char value[1024];
 
@@ -542,7 +544,8 @@ Test(adopt, unusable_ones_take_nothing_away)
 /* What the TPM lets a key do is what it may do here. */
 Test(adopt, only_what_its_scheme_allows)
 {
-	const struct scheme sha256 = rsa_with(HASH_SHA256), sha384 = rsa_with(HASH_SHA384), raw = {.type = CKM_RSA_X_509};
+	const struct scheme sha256 = rsa_with(HASH_SHA256), sha384 = rsa_with(HASH_SHA384);
+	const struct scheme raw = {.type = CKM_RSA_X_509};
 	const struct scheme pss = {.type = CKM_RSA_PKCS_PSS, .hash = &crypto_hashes[HASH_SHA256],
 				   .mgf = &crypto_hashes[HASH_SHA256], .salt_len = 32};
 	CK_MECHANISM_TYPE want[] = {CKM_RSA_PKCS, CKM_SHA256_RSA_PKCS};
@@ -618,6 +621,7 @@ Test(adopt, files_come_change_and_go)
 
 Test(adopt, persistent)
 {
+	const struct scheme sha256 = rsa_with(HASH_SHA256);
 	struct token_info i = {0};
 	uint64_t before;
 
@@ -632,8 +636,7 @@ Test(adopt, persistent)
 	cr_assert_eq(rig_commands(rig.tok), before);
 	cr_assert_eq(rig.n_seen, 4);
 	cr_assert_eq(sign(&ecdsa, "0x81010001", NULL), CKR_OK);
-	cr_assert_eq(sign(&(struct scheme){.type = CKM_RSA_PKCS, .hash = &crypto_hashes[HASH_SHA256]}, "0x81010002", NULL),
-		     CKR_OK);
+	cr_assert_eq(sign(&sha256, "0x81010002", NULL), CKR_OK);
 	before = rig_commands(rig.tok);
 	cr_assert_eq(tpm_token_ops.info(rig.tok, &i), CKR_OK);
 	cr_assert_leq(rig_commands(rig.tok), before + 2);
@@ -708,7 +711,7 @@ Test(adopt, not_exported)
 {
 	struct token_obj *pair[2];
 
-	/* Something else stands where the storage key belongs, so that the token's is a primary that no file can name. */
+	/* Something else stands where the storage key belongs: the token's is a primary that no file can name. */
 	make_persistent(0x81000001, (struct recipe){.without = TPMA_OBJECT_DECRYPT});
 	make_file("k", &(struct recipe){0});
 	set_files("k", NULL);

@@ -149,7 +149,9 @@ Test(tss2key, too_long)
 }
 
 /* The members of a TPMKey, in order, each in DER. */
-enum member { TYPE, EMPTY_AUTH, POLICY, SECRET, AUTH_POLICY, DESCRIPTION, RSA_PARENT, PARENT, PUBLIC, PRIVATE, END, MEMBERS };
+enum member {
+	TYPE, EMPTY_AUTH, POLICY, SECRET, AUTH_POLICY, DESCRIPTION, RSA_PARENT, PARENT, PUBLIC, PRIVATE, END, MEMBERS,
+};
 
 static struct bytes blob(const struct tss2_key *k, bool private)
 {
