@@ -125,7 +125,7 @@ static const struct row {
 	const char *name;
 	CK_RV (*call)(struct outbuf *out);
 	unsigned trusted;          /* commands, with a loaded key, where nobody listens; 0: not counted */
-	bool once;                 /* has a command that isn't sent twice: CKR_DEVICE_REMOVED if the line breaks there */
+	bool once;                 /* one command isn't sent twice: CKR_DEVICE_REMOVED if the line breaks there */
 } rows[] = {
 	{"import", do_import, 0, false}, {"secret", do_secret, 0, true}, {"agree", do_agree, 1, false},
 	{"cipher", do_cipher, 3, false}, {"mac", do_mac, 0, true},
