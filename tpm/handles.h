@@ -34,8 +34,8 @@ struct key_blob {
 /* The loaded key: from the cache, or with TPM2_Load, evicting the least recently used.  ret: handle and name; the
  * authValue is left empty. */
 CK_RV handles_key(struct conn *c, struct storage *storage, const struct key_blob *key, struct entity *ret) MUST_CHECK;
-/* Forgets a key and flushes it, e.g. when its object is destroyed.  Nothing happens if it isn't loaded.  Takes the
- * connection itself: not inside a sequence. */
+/* Forgets a key, e.g. when its object is destroyed: nobody finds it loaded any more, and it is flushed when another key
+ * wants its place, or at the end.  Sends nothing (R16).  Takes the connection itself: not inside a sequence. */
 void handles_drop(struct conn *c, const uint8_t id[16]);
 
 #endif
