@@ -286,6 +286,8 @@ static void decrypt(CK_SESSION_HANDLE s, CK_MECHANISM *m, struct pair p)
 	COSTS(0, OK(C_EncryptInit, s, m, p.pub));
 	COSTS(0, OK(C_Encrypt, s, (CK_BYTE *)digest, sizeof digest, cipher, &n));
 	COSTS(0, OK(C_DecryptInit, s, m, p.priv));
+	COSTS(0, OK(C_Decrypt, s, cipher, n, NULL, &out_n)); /* a question for the size is no work for the TPM */
+	out_n = sizeof out;
 	COSTS(alone, OK(C_Decrypt, s, cipher, n, out, &out_n));
 	cr_expect(out_n == sizeof digest && memcmp(out, digest, out_n) == 0);
 }
