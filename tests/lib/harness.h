@@ -43,6 +43,7 @@ struct harness {
 	CK_SLOT_ID slot, other;                 /* [slot test] and [slot other] */
 	CK_SESSION_HANDLE session;              /* of session_up() */
 	uint16_t port;                          /* of the TPM */
+	const char *lockout_password;           /* of the TPM, if the test has set one */
 	CK_ULONG lockouts;                      /* what TPM2_PT_LOCKOUT_COUNTER must be at the end */
 	int janitor;                            /* closing it tells the janitor that the test is over */
 	pid_t janitor_pid;

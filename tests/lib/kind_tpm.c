@@ -57,13 +57,32 @@ static void bare_off(void)
 }
 
 /* The machine's own TPM is cleared for each test: only in a guest that was made for that. */
-static void device_start(void)
+static void device_clear(void)
 {
-	cr_assert(secure_getenv("SIGNET_VM"), "SIGNET_TEST_TRANSPORT=device is for tests/vm: it clears the TPM");
 	ESYS_CONTEXT *esys = tpm_connect();
+	TPM2B_AUTH auth = {0};
+
+	if (h.lockout_password) {
+		auth.size = (UINT16)strlen(h.lockout_password);
+		memcpy(auth.buffer, h.lockout_password, auth.size);
+	}
+	Esys_TR_SetAuth(esys, ESYS_TR_RH_LOCKOUT, &auth);
 	TSS2_RC rc = Esys_Clear(esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE);
 	cr_assert(rc == 0, "TPM2_Clear: 0x%x", rc);
 	tpm_disconnect(&esys);
+}
+
+static void device_start(void)
+{
+	cr_assert(secure_getenv("SIGNET_VM"), "SIGNET_TEST_TRANSPORT=device is for tests/vm: it clears the TPM");
+	device_clear();
+}
+
+/* A password would keep the next test from clearing it. */
+static void device_end(void)
+{
+	if (h.lockout_password)
+		device_clear();
 }
 
 static void device_tcti(FILE *conf)
@@ -75,7 +94,7 @@ static const struct way ways[] = {
 	{.name = "bare", .start = bare_start, .off = bare_off, .on = bare_start, .tcti = bare_tcti},
 	{.name = "abrmd", .start = abrmd_start, .off = abrmd_off, .on = abrmd_on, .leave = abrmd_leave,
 	 .tcti = abrmd_tcti, .managed = true},
-	{.name = "device", .start = device_start, .tcti = device_tcti, .managed = true},
+	{.name = "device", .start = device_start, .end = device_end, .tcti = device_tcti, .managed = true},
 };
 
 const struct way *tpm_way(void)
@@ -202,6 +221,8 @@ static void check(void)
 
 static void teardown(void)
 {
+	if (tpm_way()->end)
+		tpm_way()->end();
 	if (!h.port)
 		return;
 	ESYS_CONTEXT *esys = tpm_connect();

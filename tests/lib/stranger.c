@@ -69,6 +69,7 @@ void tpm_set_lockout_password(const char *password)
 	TSS2_RC rc = Esys_HierarchyChangeAuth(esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
 					      &auth);
 	cr_assert(rc == 0, "TPM2_HierarchyChangeAuth: 0x%x", rc);
+	h.lockout_password = password;
 	tpm_disconnect(&esys);
 }
 

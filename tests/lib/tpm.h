@@ -14,6 +14,7 @@ struct way {
 	const char *name;
 	void (*start)(void);
 	void (*off)(void), (*on)(void); /* NULL: can't be done */
+	void (*end)(void);              /* when the test is over; NULL: nothing to do */
 	void (*leave)(void);            /* before the TPM itself is asked, at the end; NULL: nothing to do */
 	void (*tcti)(FILE *conf);       /* the configuration string */
 	bool managed;                   /* a resource manager lets processes use it at once */
@@ -29,7 +30,7 @@ uint32_t tpm_handles(ESYS_CONTEXT *esys, uint32_t first, TPML_HANDLE *ret);
 uint32_t tpm_property(ESYS_CONTEXT *esys, uint32_t property);
 /* A stranger's wrong tries at an object of its own, until the TPM's dictionary-attack lockout strikes. */
 void tpm_lock_out(void);
-void tpm_set_lockout_password(const char *password);
+void tpm_set_lockout_password(const char *password); /* borrowed until the test ends */
 /* TPM2_DictionaryAttackLockReset with that password. */
 void tpm_lockout_reset(const char *password);
 

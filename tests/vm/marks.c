@@ -1,7 +1,8 @@
-/* marks - a round of calls on the TPM slot behind the kernel's resource manager, each announced to the TPM itself: a
- * TPM2_GetRandom of 0x5300 + N bytes through /dev/tpm0, which the resource manager doesn't see, stands in swtpm's log
- * before call number N.  Prints "N name" for each; tests/vm/swaps counts what stands between the marks.
- * BENCH_MODULE is the module, SIGNET_CONF its configuration with a new slot. */
+/* marks - a round of calls on the TPM slot behind the kernel's resource manager, each announced to the TPM itself:
+ * a TPM2_GetRandom of 0x5300 + N bytes through /dev/tpm0, which the resource manager doesn't see, stands in swtpm's log
+ * before call number N, and another after it.  Prints "N name" for each, "N -" after a call; tests/vm/swaps counts what
+ * stands between the marks.
+ * BENCH_MODULE is the module, SIGNET_CONF its configuration, whose slot 0 is made a new token. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -14,9 +15,11 @@
 
 #define PIN "mark-1234"
 #define SO_PIN "mark-87654321"
+#define RW (CKF_SERIAL_SESSION | CKF_RW_SESSION)
 
 static CK_FUNCTION_LIST *p11;
 static unsigned marks;
+static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 
 static void must(int ok, const char *what)
 {
@@ -49,7 +52,14 @@ static void mark(const char *name)
 	do {                                                                                                           \
 		mark(text);                                                                                            \
 		DO(__VA_ARGS__);                                                                                       \
+		mark("-");                                                                                             \
 	} while (0)
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+#define MECHANISM(type) (&(CK_MECHANISM){(type), NULL, 0})
+
+struct pair {
+	CK_OBJECT_HANDLE pub, priv;
+};
 
 static void load(void)
 {
@@ -68,26 +78,63 @@ static void make_token(void)
 	memset(label, ' ', sizeof label);
 	DO(C_Initialize, NULL);
 	DO(C_InitToken, 0, (CK_BYTE_PTR)SO_PIN, strlen(SO_PIN), label);
-	DO(C_OpenSession, 0, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s);
+	DO(C_OpenSession, 0, RW, NULL, NULL, &s);
 	DO(C_Login, s, CKU_SO, (CK_BYTE_PTR)SO_PIN, strlen(SO_PIN));
 	DO(C_InitPIN, s, (CK_BYTE_PTR)PIN, strlen(PIN));
 	DO(C_Finalize, NULL);
 }
 
+/* ---- keys ---- */
+
+static struct pair make_ec(CK_SESSION_HANDLE s)
+{
+	static CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+	CK_ATTRIBUTE pub[] = {{CKA_EC_PARAMS, p256, sizeof p256}, {CKA_TOKEN, &yes, 1}};
+	CK_ATTRIBUTE priv[] = {{CKA_TOKEN, &yes, 1}, {CKA_DERIVE, &yes, 1}};
+	struct pair p;
+
+	MARKED("C_GenerateKeyPair, EC", C_GenerateKeyPair, s, MECHANISM(CKM_EC_KEY_PAIR_GEN), pub, COUNT(pub), priv,
+	       COUNT(priv), &p.pub, &p.priv);
+	return p;
+}
+
+static struct pair make_rsa(CK_SESSION_HANDLE s)
+{
+	CK_ULONG bits = 2048;
+	CK_ATTRIBUTE pub[] = {{CKA_MODULUS_BITS, &bits, sizeof bits}, {CKA_TOKEN, &yes, 1}};
+	CK_ATTRIBUTE priv[] = {{CKA_TOKEN, &yes, 1}};
+	struct pair p;
+
+	MARKED("C_GenerateKeyPair, RSA", C_GenerateKeyPair, s, MECHANISM(CKM_RSA_PKCS_KEY_PAIR_GEN), pub, COUNT(pub),
+	       priv, COUNT(priv), &p.pub, &p.priv);
+	return p;
+}
+
+/* ---- their use ---- */
+
 static void sign(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key, const char *name)
 {
-	CK_BYTE digest[32] = {0x77}, signature[128];
-	CK_MECHANISM mech = {CKM_ECDSA, NULL, 0};
+	CK_BYTE digest[32] = {0x77}, signature[64];
 	CK_ULONG n = sizeof signature;
 
-	DO(C_SignInit, s, &mech, key);
+	MARKED("C_SignInit", C_SignInit, s, MECHANISM(CKM_ECDSA), key);
 	MARKED(name, C_Sign, s, digest, sizeof digest, signature, &n);
 }
 
-static void derive(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE pub, CK_OBJECT_HANDLE key)
+static void verify(CK_SESSION_HANDLE s, struct pair key)
+{
+	CK_BYTE digest[32] = {0x78}, signature[64];
+	CK_ULONG n = sizeof signature;
+
+	DO(C_SignInit, s, MECHANISM(CKM_ECDSA), key.priv);
+	DO(C_Sign, s, digest, sizeof digest, signature, &n);
+	DO(C_VerifyInit, s, MECHANISM(CKM_ECDSA), key.pub);
+	MARKED("C_Verify", C_Verify, s, digest, sizeof digest, signature, n);
+}
+
+static void derive(CK_SESSION_HANDLE s, struct pair key)
 {
 	CK_BYTE point[128];
-	CK_BBOOL no = CK_FALSE;
 	CK_KEY_TYPE type = CKK_GENERIC_SECRET;
 	CK_OBJECT_CLASS class = CKO_SECRET_KEY;
 	CK_ATTRIBUTE ask = {CKA_EC_POINT, point, sizeof point};
@@ -97,38 +144,87 @@ static void derive(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE pub, CK_OBJECT_HANDLE k
 	CK_MECHANISM mech = {CKM_ECDH1_DERIVE, &params, sizeof params};
 	CK_OBJECT_HANDLE secret;
 
-	DO(C_GetAttributeValue, s, pub, &ask, 1);
+	MARKED("C_GetAttributeValue", C_GetAttributeValue, s, key.pub, &ask, 1);
 	params.public_data_len = ask.ulValueLen;
-	MARKED("C_DeriveKey, the key loaded", C_DeriveKey, s, &mech, key, templ, 3, &secret);
+	MARKED("C_DeriveKey, the key loaded", C_DeriveKey, s, &mech, key.priv, templ, COUNT(templ), &secret);
+}
+
+static void decrypt(CK_SESSION_HANDLE s, struct pair key)
+{
+	CK_BYTE text[256] = "text";
+	CK_ULONG n = sizeof text;
+
+	DO(C_EncryptInit, s, MECHANISM(CKM_RSA_PKCS), key.pub);
+	MARKED("C_Encrypt with a public key", C_Encrypt, s, text, 4, text, &n);
+	for (int i = 0; i < 2; i++) {
+		CK_BYTE out[256];
+		CK_ULONG n_out = sizeof out;
+
+		DO(C_DecryptInit, s, MECHANISM(CKM_RSA_PKCS), key.priv);
+		MARKED(i ? "C_Decrypt, the key loaded" : "C_Decrypt, first with a key", C_Decrypt, s, text, n, out,
+		       &n_out);
+	}
+}
+
+static void find(CK_SESSION_HANDLE s)
+{
+	CK_OBJECT_HANDLE found[8];
+	CK_ULONG n;
+
+	MARKED("C_FindObjectsInit", C_FindObjectsInit, s, NULL, 0);
+	MARKED("C_FindObjects", C_FindObjects, s, found, COUNT(found), &n);
+	MARKED("C_FindObjectsFinal", C_FindObjectsFinal, s);
+}
+
+static void digest(CK_SESSION_HANDLE s)
+{
+	CK_BYTE hash[32];
+	CK_ULONG n = sizeof hash;
+
+	DO(C_DigestInit, s, MECHANISM(CKM_SHA256));
+	MARKED("C_Digest", C_Digest, s, (CK_BYTE_PTR)"text", 4, hash, &n);
+}
+
+/* ---- the round ---- */
+
+static void start(void)
+{
+	CK_SLOT_ID slots[8];
+	CK_ULONG n = COUNT(slots), n_mechanisms = 0;
+	CK_TOKEN_INFO info;
+
+	MARKED("C_Initialize", C_Initialize, NULL);
+	MARKED("C_GetSlotList", C_GetSlotList, CK_TRUE, slots, &n);
+	MARKED("C_GetTokenInfo, first", C_GetTokenInfo, 0, &info);
+	MARKED("C_GetTokenInfo, again", C_GetTokenInfo, 0, &info);
+	MARKED("C_GetMechanismList", C_GetMechanismList, 0, NULL, &n_mechanisms);
 }
 
 int main(void)
 {
-	static CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
-	CK_BBOOL yes = CK_TRUE;
-	CK_ATTRIBUTE pub_templ[] = {{CKA_EC_PARAMS, p256, sizeof p256}, {CKA_TOKEN, &yes, 1}};
-	CK_ATTRIBUTE priv_templ[] = {{CKA_TOKEN, &yes, 1}, {CKA_DERIVE, &yes, 1}};
-	CK_MECHANISM gen = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
-	CK_OBJECT_HANDLE pub, priv;
 	CK_SESSION_HANDLE s;
 	CK_BYTE random[1024];
-	CK_TOKEN_INFO info;
+	struct pair ec, rsa;
 
 	load();
 	make_token();
-	MARKED("C_Initialize", C_Initialize, NULL);
-	MARKED("C_GetTokenInfo, first", C_GetTokenInfo, 0, &info);
-	MARKED("C_GetTokenInfo, again", C_GetTokenInfo, 0, &info);
-	MARKED("C_OpenSession", C_OpenSession, 0, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s);
+	start();
+	MARKED("C_OpenSession", C_OpenSession, 0, RW, NULL, NULL, &s);
 	MARKED("C_Login", C_Login, s, CKU_USER, (CK_BYTE_PTR)PIN, strlen(PIN));
-	MARKED("C_GenerateKeyPair, EC", C_GenerateKeyPair, s, &gen, pub_templ, 2, priv_templ, 2, &pub, &priv);
-	sign(s, priv, "C_Sign, first with a key");
-	sign(s, priv, "C_Sign, the key loaded");
-	derive(s, pub, priv);
+	ec = make_ec(s);
+	sign(s, ec.priv, "C_Sign, first with a key");
+	sign(s, ec.priv, "C_Sign, the key loaded");
+	verify(s, ec);
+	derive(s, ec);
+	rsa = make_rsa(s);
+	decrypt(s, rsa);
+	sign(s, ec.priv, "C_Sign, another key loaded");
+	find(s);
+	digest(s);
 	MARKED("C_GenerateRandom, 1 KiB", C_GenerateRandom, s, random, sizeof random);
-	MARKED("C_DestroyObject", C_DestroyObject, s, priv);
+	MARKED("C_DestroyObject, not loaded", C_DestroyObject, s, rsa.priv);
+	MARKED("C_DestroyObject, loaded", C_DestroyObject, s, ec.priv);
 	MARKED("C_Logout", C_Logout, s);
 	MARKED("C_Finalize", C_Finalize, NULL);
-	mark("the end");
 	return 0;
 }
