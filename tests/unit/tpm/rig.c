@@ -81,6 +81,7 @@ void rig_stop(struct rig *r)
 	forget_seen(r);
 	tpm_token_ops.free(r->tok);
 	conf_section_free(r->conf);
+	swtpm_expect_clean(&r->tpm);
 	nftw(r->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	swtpm_stop(&r->tpm);
 }

@@ -242,6 +242,19 @@ struct swtpm_census swtpm_census(const struct swtpm *t)
 	return census;
 }
 
+void swtpm_expect_clean(const struct swtpm *t)
+{
+	struct swtpm_census census;
+
+	if (t->pid <= 0 || kill(t->pid, 0) != 0)
+		return;
+	census = swtpm_census(t);
+	if (census.objects == 0 && census.sessions == 0)
+		return;
+	fprintf(stderr, "left in the TPM: %zu objects, %zu sessions\n", census.objects, census.sessions);
+	raise(SIGABRT);
+}
+
 /* ---- keys ---- */
 
 static const TPM2B_PUBLIC storage_template = {

@@ -32,6 +32,9 @@ struct swtpm_census {
 	size_t objects, sessions, indices, persistent;
 };
 struct swtpm_census swtpm_census(const struct swtpm *t);
+/* At a test's end: that no object and no session is left.  Criterion makes nothing of a check that fails in a fixture, so
+ * this ends the test by a signal.  A TPM that was stopped has nothing. */
+void swtpm_expect_clean(const struct swtpm *t);
 
 /* A storage key as C_InitToken makes it, persistent at 0x81000001 (saved: false), or a transient one. */
 void swtpm_storage(struct conn *c, bool saved, struct storage *ret);
