@@ -1,19 +1,18 @@
 /* raw TCTI ROW N - the same rows by plain calls of the ESAPI with password authorization, on a key loaded beforehand:
- * what the TPM and the way to it cost without any module.  Prints the microseconds of one operation, median over N. */
+ * what the TPM and the way to it cost without any module.  What it prints is measure.h's. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include <tss2/tss2_esys.h>
 #include <tss2/tss2_tctildr.h>
+
+#include "measure.h"
 
 #define ATTRIBUTES                                                                                                     \
 	(TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | \
 	 TPMA_OBJECT_NODA | TPMA_OBJECT_SIGN_ENCRYPT | TPMA_OBJECT_DECRYPT)
 #define PARENT 0x81000001
 #define PASSWORD ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE
-#define MAX_N 100000
 
 static ESYS_CONTEXT *esys;
 static ESYS_TR parent, key;
@@ -66,10 +65,6 @@ static void load_rsa(void)
 static void unload(void)
 {
 	OK(Esys_FlushContext, esys, key);
-}
-
-static void nothing(void)
-{
 }
 
 static void sign(TPM2_ALG_ID alg)
@@ -134,66 +129,26 @@ static void do_random(void)
 	}
 }
 
-static const struct row {
-	const char *name;
-	void (*begin)(void), (*operate)(void), (*end)(void);
-} rows[] = {
-	{"ecdsa", load_ec, do_ecdsa, unload},
-	{"rsa", load_rsa, do_rsa, unload},
-	{"decrypt", load_rsa, do_decrypt, unload},
-	{"ec-generation", nothing, do_ec, nothing},
-	{"rsa-generation", nothing, do_rsa_generation, nothing},
-	{"random", nothing, do_random, nothing},
+static const struct row rows[] = {
+	{"ecdsa", load_ec, nothing, do_ecdsa, nothing, unload},
+	{"rsa", load_rsa, nothing, do_rsa, nothing, unload},
+	{"decrypt", load_rsa, nothing, do_decrypt, nothing, unload},
+	{"ec-generation", nothing, nothing, do_ec, nothing, nothing},
+	{"rsa-generation", nothing, nothing, do_rsa_generation, nothing, nothing},
+	{"random", nothing, nothing, do_random, nothing, nothing},
 };
-
-static double now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static void run(const struct row *r, unsigned n)
-{
-	double *us = calloc(n, sizeof *us);
-
-	r->begin();
-	for (unsigned i = 0; i < n; i++) {
-		us[i] = now_us();
-		r->operate();
-		us[i] = now_us() - us[i];
-	}
-	r->end();
-	qsort(us, n, sizeof *us, by_value);
-	printf("%.1f 0\n", us[n / 2]);
-	free(us);
-}
 
 int main(int argc, char **argv)
 {
-	long n = argc == 4 ? strtol(argv[3], NULL, 10) : 0;
 	TSS2_TCTI_CONTEXT *tcti = NULL;
-	int status = 2;
+	int status;
 
-	if (n < 1 || n > MAX_N)
+	if (argc != 4)
 		return 2;
 	OK(Tss2_TctiLdr_Initialize, argv[1], &tcti);
 	OK(Esys_Initialize, &esys, tcti, NULL);
 	OK(Esys_TR_FromTPMPublic, esys, PARENT, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &parent);
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		if (strcmp(rows[i].name, argv[2]) == 0) {
-			run(&rows[i], (unsigned)n);
-			status = 0;
-		}
-	}
+	status = measure(rows, sizeof rows / sizeof *rows, argv[2], argv[3]);
 	Esys_Finalize(&esys);
 	Tss2_TctiLdr_Finalize(&tcti);
 	return status;

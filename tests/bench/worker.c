@@ -1,19 +1,17 @@
-/* worker ROW N - does one row of tests/bench/peers in a process of its own, with the module at BENCH_MODULE, and prints
- * the microseconds of one operation, median over N, and the process's peak memory in KiB. */
+/* worker ROW N - does one row of tests/bench/peers in a process of its own, with the module at BENCH_MODULE; what it
+ * prints is measure.h's. */
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
 #include "cryptoki.h"
+#include "measure.h"
 
 #define PIN "bench-1234"
 #define SO_PIN "bench-87654321"
 #define LABEL "bench"
-#define MAX_N 100000
 
 static CK_FUNCTION_LIST *p11;
 
@@ -25,14 +23,6 @@ static void must(CK_RV rv, const char *what)
 	exit(1);
 }
 #define OK(name, ...) must(p11->name(__VA_ARGS__), #name)
-
-static double now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
 
 /* ---- the way to a key ---- */
 
@@ -116,10 +106,6 @@ static CK_OBJECT_HANDLE find_key(CK_OBJECT_CLASS class, CK_KEY_TYPE type)
 
 /* ---- preparing ---- */
 
-static void nothing(void)
-{
-}
-
 static const char *token_label = LABEL;
 
 static void do_token(void)
@@ -166,10 +152,10 @@ static void do_object(void)
 
 static CK_OBJECT_HANDLE pub, priv;
 
-static void generate(CK_MECHANISM_TYPE type, CK_ATTRIBUTE *templ, CK_ULONG n)
+static void generate(CK_MECHANISM_TYPE type, const char *id, CK_ATTRIBUTE *templ, CK_ULONG n)
 {
 	CK_BBOOL yes = CK_TRUE;
-	CK_ATTRIBUTE private[] = {{CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_ID, (char *)"1", 1}};
+	CK_ATTRIBUTE private[] = {{CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_ID, (char *)id, 1}};
 	CK_MECHANISM mech = {type, NULL, 0};
 
 	OK(C_GenerateKeyPair, session, &mech, templ, n, private, 3, &pub, &priv);
@@ -181,7 +167,7 @@ static void do_ec_pair(void)
 	CK_BBOOL yes = CK_TRUE;
 	CK_ATTRIBUTE t[] = {{CKA_TOKEN, &yes, 1}, {CKA_EC_PARAMS, p256, sizeof p256}, {CKA_ID, (char *)"1", 1}};
 
-	generate(CKM_EC_KEY_PAIR_GEN, t, 3);
+	generate(CKM_EC_KEY_PAIR_GEN, "1", t, 3);
 }
 
 static void do_rsa_pair(void)
@@ -192,7 +178,7 @@ static void do_rsa_pair(void)
 	CK_ATTRIBUTE t[] = {{CKA_TOKEN, &yes, 1}, {CKA_MODULUS_BITS, &bits, sizeof bits}, {CKA_ID, (char *)"2", 1},
 			    {CKA_PUBLIC_EXPONENT, f4, sizeof f4}};
 
-	generate(CKM_RSA_PKCS_KEY_PAIR_GEN, t, 4);
+	generate(CKM_RSA_PKCS_KEY_PAIR_GEN, "2", t, 4);
 }
 
 static void destroy_pair(void)
@@ -304,11 +290,7 @@ static void do_random(void)
 	OK(C_GenerateRandom, session, out, sizeof out);
 }
 
-/* before() and after() stand around each operation, untimed; begin() and end() around all. */
-static const struct row {
-	const char *name;
-	void (*begin)(void), (*before)(void), (*operate)(void), (*after)(void), (*end)(void);
-} rows[] = {
+static const struct row rows[] = {
 	{"token", initialize, nothing, do_token, nothing, leave},
 	{"more-tokens", nothing, nothing, more_tokens, nothing, leave},
 	{"objects", enter, nothing, do_object, nothing, leave},
@@ -326,45 +308,10 @@ static const struct row {
 	{"random", enter_public, nothing, do_random, nothing, leave},
 };
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static void run(const struct row *r, unsigned n)
-{
-	double *us = calloc(n, sizeof *us);
-	struct rusage usage;
-
-	r->begin();
-	for (unsigned i = 0; i < n; i++) {
-		r->before();
-		us[i] = now_us();
-		r->operate();
-		us[i] = now_us() - us[i];
-		r->after();
-	}
-	r->end();
-	qsort(us, n, sizeof *us, by_value);
-	getrusage(RUSAGE_SELF, &usage);
-	printf("%.1f %ld\n", us[n / 2], usage.ru_maxrss);
-	free(us);
-}
-
 int main(int argc, char **argv)
 {
-	long n = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
-
-	if (n < 1 || n > MAX_N)
+	if (argc != 3)
 		return 2;
 	load();
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		if (strcmp(rows[i].name, argv[1]) == 0) {
-			run(&rows[i], (unsigned)n);
-			return 0;
-		}
-	}
-	return 2;
+	return measure(rows, sizeof rows / sizeof *rows, argv[1], argv[2]);
 }
