@@ -230,15 +230,13 @@ static bool is_racy(const struct store_stamp *s)
 static int read_all(int fd, struct buffer *out)
 {
 	uint8_t part[4096];
-	ssize_t n;
+	ssize_t n = 0;
 
-	while ((n = store_sys.read(fd, part, sizeof part)) > 0)
+	while (out->rv == CKR_OK && (n = store_sys.read(fd, part, sizeof part)) > 0)
 		buffer_put(out, BYTES(part, (size_t)n));
-	if (n < 0)
-		return errno;
-	if (out->rv == CKR_HOST_MEMORY)
-		return ENOMEM;
-	return out->rv == CKR_OK ? 0 : EFBIG;
+	if (out->rv != CKR_OK)
+		return out->rv == CKR_HOST_MEMORY ? ENOMEM : EFBIG;
+	return n < 0 ? errno : 0;
 }
 
 static int read_file(const char *path, struct buffer *out, struct store_stamp *stamp)

@@ -132,15 +132,19 @@ CK_RV tpm2_hmac(struct conn *c, const struct entity *key, struct session *s, con
 {
 	struct call k = {.names = {key}, .n_names = 1, .auth = key, .session = s};
 	TPM2B_DIGEST digest = {0};
+	CK_RV rv;
 
 	call_begin(&k, c, &hmac);
 	while (call_try(&k, Tss2_Sys_HMAC_Prepare(k.sys, key->handle, in, hash)))
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_HMAC_Complete(k.sys, &digest);
-	TRY(call_end(&k));
-	*ret = digest;
-	return CKR_OK;
+	wipe_answer(&k);
+	rv = call_end(&k);
+	if (rv == CKR_OK)
+		*ret = digest;
+	wipe(&digest, sizeof digest);
+	return rv;
 }
 
 static const struct command hmac_start = {.name = "TPM2_HMAC_Start", .flags = CALL_REPEAT | CALL_PURE | CALL_OBJECT};
@@ -186,16 +190,21 @@ CK_RV tpm2_sequence_complete(struct conn *c, const struct entity *sequence, stru
 	struct call k = {.names = {sequence}, .n_names = 1, .auth = sequence, .session = s};
 	TPM2B_DIGEST digest = {0};
 	TPMT_TK_HASHCHECK ticket = {0};
+	CK_RV rv;
 
 	call_begin(&k, c, &sequence_complete);
 	while (call_try(&k, Tss2_Sys_SequenceComplete_Prepare(k.sys, sequence->handle, in, TPM2_RH_NULL)))
 		;
 	if (k.rc == TSS2_RC_SUCCESS)
 		k.rc = Tss2_Sys_SequenceComplete_Complete(k.sys, &digest, &ticket);
-	TRY(call_end(&k));
-	held_forget(c, sequence->handle); /* its end is part of the command */
-	*ret = digest;
-	return CKR_OK;
+	wipe_answer(&k);
+	rv = call_end(&k);
+	if (rv == CKR_OK) {
+		held_forget(c, sequence->handle); /* its end is part of the command */
+		*ret = digest;
+	}
+	wipe(&digest, sizeof digest);
+	return rv;
 }
 
 /* ---- random numbers ---- */

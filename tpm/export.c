@@ -66,12 +66,13 @@ static CK_RV get_key(struct tpm_token *t, const struct token_obj *obj, struct tp
 	return CKR_OK;
 }
 
-/* The authValue can be as long as the digest of the key's name (Part 1, 19.6.4.3). */
+/* The authValue can be as long as the digest of the key's name (Part 1, 19.6.4.3).  Zeros at its end would go unsaid:
+ * a TPM drops them, and of nothing but zeros an empty authValue would be left. */
 static CK_RV set_auth(struct export *e, struct bytes auth)
 {
 	const struct hash *h = name_hash(e->file.public.publicArea.nameAlg);
 
-	if (!h || auth.len > h->size)
+	if (!h || auth.len > h->size || (auth.len && auth.ptr[auth.len - 1] == 0))
 		return CKR_MECHANISM_PARAM_INVALID;
 	e->auth.size = (uint16_t)auth.len;
 	if (auth.len)

@@ -72,8 +72,10 @@ static CK_RV import_body(struct conn *c, void *arg)
 	TPM2B_ENCRYPTED_SECRET seed;
 	struct import_req req = {.public = &i->public, .duplicate = &duplicate, .seed = &seed};
 	struct key_blob *blob = &i->key.blob;
+	const enum rc_context making = conn_context(c, RC_INIT);
 
 	TRY(parent_use(c, i->in->parent, &parent, &salt));
+	(void)conn_context(c, making);
 	TRY(duplicate_make(c, salt.public, &i->public, &i->sensitive, &duplicate, &seed));
 	/* Who changes the answer on its way makes a blob that doesn't load. */
 	TRY(tpm2_import(c, &parent, NULL, &req, &blob->private));

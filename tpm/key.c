@@ -139,12 +139,16 @@ CK_RV tpm_ready_use(struct conn *c, const struct tpm_ready *r, struct parent *st
 {
 	static const TPM2B_AUTH empty;
 	const TPM2B_AUTH *auth = r->auth == AUTH_EMPTY ? &empty : given;
+	enum rc_context before;
 
 	if (r->auth == AUTH_DERIVED)
 		auth = &r->secrets->auth;
 	if (!auth)
 		return CKR_USER_NOT_LOGGED_IN;
+	/* What the TPM says of a stored form is nothing about the caller's data. */
+	before = conn_context(c, RC_INIT);
 	TRY(load_ready(c, r, storage, ret));
+	(void)conn_context(c, before);
 	return entity_set_auth(ret, BYTES(auth->buffer, auth->size));
 }
 
@@ -182,11 +186,13 @@ static CK_RV create_body(struct conn *c, void *arg)
 	struct generation *g = arg;
 	struct session s CLEANUP(session_end) = {0};
 	struct create_req create = {.sensitive = &g->sensitive, .tmpl = &g->tmpl};
+	const enum rc_context making = conn_context(c, RC_INIT);
 	struct entity parent;
 	struct salt_key salt;
 
 	TRY(parent_use(c, g->req->parent, &parent, &salt));
 	TRY(session_start(c, SESSION_HMAC, &salt, TPMA_SESSION_DECRYPT, &s));
+	(void)conn_context(c, making);
 	g->key.blob.public = (TPM2B_PUBLIC){0};
 	TRY(tpm2_create(c, &parent, &s, &create, &g->key.blob.public, &g->key.blob.private));
 	return public_as_asked(&g->key.blob.public.publicArea, &g->tmpl.publicArea) ? CKR_OK : CKR_DEVICE_ERROR;

@@ -42,13 +42,14 @@ CK_RV tpm_key_auth(const struct keyset *keys, const uint8_t auth_id[16], struct 
 enum key_auth { AUTH_DERIVED, AUTH_EMPTY, AUTH_GIVEN };
 
 /* A key ready for use: its stored form taken apart, its authValue derived.  Counted, since the object keeps it for the
- * next operation and operations outlive the slot's lock.  Immutable once it has its secrets. */
+ * next operation and operations outlive the slot's lock.  Immutable once it has its secrets, but for `refused`. */
 struct tpm_ready {
 	atomic_uint refs;
 	struct tpm_key key;           /* of a persistent key: secret, blob.id and blob.public */
 	TPM2_HANDLE persistent;       /* where the key is in the TPM; 0: key.blob is loaded */
 	struct parent *parent;        /* a reference: what the blob hangs below; NULL: the token's storage key */
 	enum key_auth auth;
+	atomic_bool refused;          /* AUTH_EMPTY is wrong, and each try counts against the whole TPM */
 	struct tpm_ready_secrets {
 		TPM2B_AUTH auth;      /* AUTH_GIVEN: empty, the operation has it */
 		struct key256 padding;

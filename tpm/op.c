@@ -4,6 +4,7 @@
 #include "op_private.h"
 
 #include "log.h"
+#include "rv.h"
 
 /* ---- inside a sequence ---- */
 
@@ -20,16 +21,16 @@ CK_RV op_bus(struct conn *c, const struct token_op *op, bool *ret)
 	return conn_prove_bus(c, &salt, ret);
 }
 
-CK_RV op_use_key(struct conn *c, const struct token_op *op, TPMA_SESSION attributes, struct entity *ret_key,
-		 struct session *s, struct session **ret_session)
+/* The session that op_use_key() promises. */
+static CK_RV authorize(struct conn *c, const struct token_op *op, TPMA_SESSION attributes, struct session *s,
+		       struct session **ret)
 {
 	struct entity parent;
 	struct salt_key salt;
 	bool protected;
 
-	TRY(tpm_ready_use(c, op->key, op->parent, op->given, ret_key));
 	TRY(op_bus(c, op, &protected));
-	*ret_session = NULL;
+	*ret = NULL;
 	/* What somebody chose as a password never crosses the bus in clear. */
 	if (!protected && op->key->auth != AUTH_GIVEN)
 		return CKR_OK;
@@ -37,8 +38,37 @@ CK_RV op_use_key(struct conn *c, const struct token_op *op, TPMA_SESSION attribu
 	if (op->key->auth != AUTH_DERIVED)
 		TRY(parent_use(c, op->parent, &parent, &salt));
 	TRY(session_start(c, SESSION_HMAC, op->key->auth == AUTH_DERIVED ? NULL : &salt, attributes, s));
-	*ret_session = s;
+	*ret = s;
 	return CKR_OK;
+}
+
+CK_RV op_use_key(struct conn *c, const struct token_op *op, TPMA_SESSION attributes, struct entity *ret_key,
+		 struct session *s, struct session **ret_session)
+{
+	/* What fails before the command itself is nothing about the caller's data. */
+	const enum rc_context before = conn_context(c, RC_INIT);
+
+	if (atomic_load(&op->key->refused)) {
+		fault_note(TPM2_RC_AUTH_FAIL);
+		return CKR_DEVICE_ERROR;
+	}
+	TRY(tpm_ready_use(c, op->key, op->parent, op->given, ret_key));
+	TRY(authorize(c, op, attributes, s, ret_session));
+	(void)conn_context(c, before);
+	return CKR_OK;
+}
+
+CK_RV op_used_key(struct conn *c, const struct token_op *op, CK_RV rv)
+{
+	const uint16_t base = rv == CKR_OK ? TPM2_RC_SUCCESS : conn_rc_base(c);
+
+	if (op->key->auth != AUTH_EMPTY || (base != TPM2_RC_AUTH_FAIL && base != TPM2_RC_BAD_AUTH))
+		return rv;
+	log_error("a key of another program needs an authorization value, though its file, or `persistent-auth`, says "
+		  "that it needs none: mend that");
+	if (base == TPM2_RC_AUTH_FAIL)
+		atomic_store(&op->key->refused, true);
+	return rv;
 }
 
 CK_RV op_input_max(struct conn *c, size_t *ret)

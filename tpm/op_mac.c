@@ -90,25 +90,37 @@ static CK_RV open_sequence(struct conn *c, struct feed *f, struct session *s, st
 	return tpm2_hmac_start(c, &key, s, op->row->mode, ret);
 }
 
+/* Who hears the result may hear a key: HMACs derive keys, too. */
+static CK_RV complete(struct conn *c, struct feed *f, const struct entity *sequence, struct session *s,
+		      const TPM2B_MAX_BUFFER *last)
+{
+	if (s)
+		s->attributes |= TPMA_SESSION_ENCRYPT;
+	return tpm2_sequence_complete(c, sequence, s, last, &f->digest);
+}
+
 /* From the state, which stays as it is: it may run twice. */
 static CK_RV feed_body(struct conn *c, void *arg)
 {
 	struct feed *f = arg;
 	struct session s CLEANUP(session_end) = {0}, *with;
 	struct entity sequence = {0};
+	/* What fails before the data go is nothing about them. */
+	const enum rc_context before = conn_context(c, RC_INIT);
 	TPM2B_MAX_BUFFER piece;
 	size_t at = 0, total = f->op->mac->n_held + f->in.len, most;
 
 	TRY(op_input_max(c, &most));
 	TRY(start_session(c, f->op, &s, &with));
 	TRY(open_sequence(c, f, with, &sequence));
+	(void)conn_context(c, before);
 	while (next_piece(f, &at, most, &piece)) {
 		if (f->last && at == total)
-			return tpm2_sequence_complete(c, &sequence, with, &piece, &f->digest);
+			return complete(c, f, &sequence, with, &piece);
 		TRY(tpm2_sequence_update(c, &sequence, with, &piece));
 	}
 	if (f->last)
-		return tpm2_sequence_complete(c, &sequence, with, &piece, &f->digest);
+		return complete(c, f, &sequence, with, &piece);
 	/* The loaded one is flushed when the sequence of commands ends. */
 	return tpm2_context_save(c, sequence.handle, &f->context);
 }
@@ -123,7 +135,7 @@ static CK_RV whole_body(struct conn *c, void *arg)
 	size_t at = 0;
 
 	(void)next_piece(f, &at, sizeof piece.buffer, &piece);
-	TRY(op_use_key(c, f->op, TPMA_SESSION_DECRYPT, &key, &s, &with));
+	TRY(op_use_key(c, f->op, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, &key, &s, &with));
 	return tpm2_hmac(c, &key, with, &piece, f->op->row->mode, &f->digest);
 }
 

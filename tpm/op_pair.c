@@ -31,7 +31,7 @@ static CK_RV command_body(struct conn *c, void *arg)
 	struct entity key CLEANUP(entity_wipe) = {0};
 
 	TRY(op_use_key(c, cmd->op, cmd->session, &key, &s, &with));
-	return cmd->send(c, cmd, &key, with);
+	return op_used_key(c, cmd->op, cmd->send(c, cmd, &key, with));
 }
 
 static CK_RV command_run(struct command *cmd)

@@ -51,9 +51,13 @@ struct token_op {
 /* Whether somebody may listen on the bus. */
 CK_RV op_bus(struct conn *c, const struct token_op *op, bool *ret) MUST_CHECK;
 /* The key, loaded and with its authValue, and in *s the session that authorizes it and encrypts as `attributes` says.
- * Where nobody can listen it isn't started: *ret_session is NULL, and the authValue goes as a password (R15). */
+ * Where nobody can listen it isn't started: *ret_session is NULL, and the authValue goes as a password (R15).
+ * CKR_DEVICE_ERROR for a key that op_used_key() has given up. */
 CK_RV op_use_key(struct conn *c, const struct token_op *op, TPMA_SESSION attributes, struct entity *ret_key,
 		 struct session *s, struct session **ret_session) MUST_CHECK;
+/* What a command with the key said, passed on: a key that needs an authValue though whoever named it says that it needs
+ * none is refused from then on, if each try counts against the whole TPM (design 4.2). */
+CK_RV op_used_key(struct conn *c, const struct token_op *op, CK_RV rv) MUST_CHECK;
 /* Bytes that one command takes (TPM2_PT_INPUT_BUFFER), as far as the TSS can carry them; at least 256. */
 CK_RV op_input_max(struct conn *c, size_t *ret) MUST_CHECK;
 

@@ -168,11 +168,13 @@ static CK_RV create_body(struct conn *c, void *arg)
 	struct session s CLEANUP(session_end) = {0};
 	struct create_req create = {.sensitive = &m->sensitive, .tmpl = &m->tmpl};
 	struct key_blob *blob = &m->key.blob;
+	const enum rc_context making = conn_context(c, RC_INIT);
 	struct entity parent;
 	struct salt_key salt;
 
 	TRY(parent_use(c, m->in->parent, &parent, &salt));
 	TRY(session_start(c, SESSION_HMAC, &salt, TPMA_SESSION_DECRYPT, &s));
+	(void)conn_context(c, making);
 	blob->public = (TPM2B_PUBLIC){0};
 	TRY(tpm2_create(c, &parent, &s, &create, &blob->public, &blob->private));
 	return as_asked(&blob->public.publicArea, &m->tmpl.publicArea) ? CKR_OK : CKR_DEVICE_ERROR;

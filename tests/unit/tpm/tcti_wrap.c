@@ -30,6 +30,8 @@ static TSS2_RC transmit(TSS2_TCTI_CONTEXT *tcti, size_t size, const uint8_t *com
 	c->cc = be32(command + 6);
 	c->answer = 0;
 	wrap.sent++;
+	if (wrap.hear)
+		wrap.hear(command, size);
 	rc = wrap.transmit ? wrap.transmit(c->cc, wrap.sent, &c->answer) : TSS2_RC_SUCCESS;
 	return rc || c->answer ? rc : Tss2_Tcti_Transmit(c->inner, size, command);
 }

@@ -13,6 +13,8 @@ struct wrap {
 	/* Before the command is sent; `n` counts from 1.  A code fails the transmission; with *answer the TPM isn't
 	 * asked, and that is its response code. */
 	TSS2_RC (*transmit)(uint32_t cc, unsigned n, TSS2_RC *answer);
+	/* Each command as it crosses the bus; it can't be changed. */
+	void (*hear)(const uint8_t *command, size_t size);
 	/* With the TPM's answer.  A code loses it. */
 	TSS2_RC (*receive)(uint32_t cc, unsigned n, uint8_t *answer, size_t *size);
 };

@@ -454,6 +454,38 @@ Test(adopt, lockout_of_the_tpm)
 	cr_assert_eq(sign(&ecdsa, "k", "key secret"), CKR_PIN_LOCKED);
 }
 
+static CK_RV count_body(struct conn *c, void *arg)
+{
+	const struct conn_properties *p;
+
+	TRY(conn_refresh(c, &p));
+	*(uint32_t *)arg = p->lockout_counter;
+	return CKR_OK;
+}
+
+/* A file that says that its key has no authValue: the machine's counter doesn't pay for that more than once. */
+Test(adopt, a_wrong_claim_costs_one_try)
+{
+	uint32_t count = 0;
+	struct tss2_key k;
+
+	make(&(struct recipe){.auth = "key secret"}, &k);
+	k.empty_auth = true;
+	put_key("k", &k);
+	set_files("k", NULL);
+	begin();
+	for (int i = 0; i < 5; i++)
+		cr_assert_eq(sign(&ecdsa, "k", NULL), CKR_DEVICE_ERROR);
+	cr_assert_eq(conn_run(((struct tpm_token *)rig.tok)->conn, RC_PROBE, count_body, &count), CKR_OK);
+	cr_assert_eq(count, 1);
+	/* Mended. */
+	k.empty_auth = false;
+	put_key("k", &k);
+	rig_login(&rig);
+	cr_assert_eq(rig_sync(&rig), CKR_OK);
+	cr_assert_eq(sign(&ecdsa, "k", "key secret"), CKR_OK);
+}
+
 Test(adopt, below_an_rsa_primary)
 {
 	make_file("k", &(struct recipe){.rsa_parent = true});
@@ -692,6 +724,7 @@ Test(adopt, exported_and_adopted)
 
 Test(adopt, exporting_changes_nothing)
 {
+	struct buffer pem CLEANUP(buffer_done);
 	struct token_obj *pair[2];
 
 	rig_init(&rig);
@@ -699,6 +732,9 @@ Test(adopt, exporting_changes_nothing)
 	cr_assert_eq(rig_ec(&rig, P256, "mine", true, true, pair), CKR_OK);
 	cr_assert_eq(export_to(pair[1], "x", "k"), CKR_OK);
 	cr_assert_eq(export_to(pair[1], "a value that is longer than a digest", "k"), CKR_MECHANISM_PARAM_INVALID);
+	buffer_init(&pem, TSS2_KEY_MAX_SIZE);
+	cr_assert_eq(tpm_export_key(rig.tok, pair[1], BYTES("\0\0", 2), &pem), CKR_MECHANISM_PARAM_INVALID);
+	cr_assert_eq(tpm_export_key(rig.tok, pair[1], BYTES("x\0", 2), &pem), CKR_MECHANISM_PARAM_INVALID);
 	tpm_token_ops.obj_free(rig.tok, pair[0]);
 	tpm_token_ops.obj_free(rig.tok, pair[1]);
 	rig_reopen(&rig);

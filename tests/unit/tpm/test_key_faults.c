@@ -247,6 +247,74 @@ Test(key_faults, mac)
 	sweep(&rows[4]);
 }
 
+/* ---- a TPM that lies ---- */
+
+static uint32_t dice;
+
+/* Numbers that are the same in each run. */
+static uint32_t roll(uint32_t n)
+{
+	dice = dice * 1664525u + 1013904223u;
+	return (dice >> 8) % n;
+}
+
+/* Behind the response code: bytes changed, a size set to the largest, the rest cut to zeros; or whether there are
+ * sessions. */
+static TSS2_RC lie(uint32_t cc, unsigned n, uint8_t *answer, size_t *size)
+{
+	size_t from;
+
+	(void)cc;
+	if (n != at || *size <= 10)
+		return TSS2_RC_SUCCESS;
+	from = 10 + roll((uint32_t)*size - 10);
+	switch (roll(4)) {
+	case 0:
+		for (unsigned i = roll(4) + 1; i > 0; i--)
+			answer[10 + roll((uint32_t)*size - 10)] ^= (uint8_t)(1 + roll(255));
+		break;
+	case 1:
+		memset(answer + from, 0xff, MIN(*size - from, roll(4) + 1));
+		break;
+	case 2:
+		memset(answer + from, 0, *size - from);
+		break;
+	default:
+		answer[1] = answer[1] == 1 ? 2 : 1;
+	}
+	return TSS2_RC_SUCCESS;
+}
+
+/* On a protected bus no lie is believed: the result is right, or there is none, and nobody calls it a bug of ours. */
+static void listen_to_lies(const struct row *r, unsigned rounds)
+{
+	uint8_t got[sizeof data];
+	struct outbuf want = {.ptr = good, .cap = sizeof good};
+
+	cr_assert_eq(r->call(&want), CKR_OK);
+	for (dice = 0; rounds > 0; rounds--) {
+		struct outbuf out = {.ptr = got, .cap = sizeof got};
+		CK_RV rv;
+
+		at = 1 + roll(8);
+		wrap->sent = 0;
+		wrap->receive = lie;
+		rv = r->call(&out);
+		wrap->receive = NULL;
+		cr_assert_neq(rv, CKR_GENERAL_ERROR, "%s, %u to go", r->name, rounds);
+		cr_assert(rv != CKR_OK || bytes_equal(BYTES(got, out.len), BYTES(good, want.len)), "%s, %u to go",
+			  r->name, rounds);
+	}
+	want.len = 0;
+	cr_assert_eq(r->call(&want), CKR_OK);
+}
+
+Test(key_faults, lies)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		listen_to_lies(&rows[i], 60);
+}
+
 /* ---- where nobody listens ---- */
 
 Test(key_trust, fewest_commands)
