@@ -7,7 +7,8 @@
  *   - CKA_WRAP_WITH_TRUSTED, and the wrapping key isn't CKA_TRUSTED: CKR_KEY_NOT_WRAPPABLE;
  *   - a length that isn't the new key's: CKR_WRAPPED_KEY_LEN_RANGE.  With CKM_RSA_PKCS that is also what becomes of
  *     most blocks with bad padding: they decrypt to pseudo-random bytes of a pseudo-random length (rsa_unpad_pkcs1()),
- *     and nothing here tells them from a key. */
+ *     and nothing here tells them from a key.  With CKM_AES_CBC_PAD it is what becomes of all bad padding, where the new
+ *     key is a secret one: what its bytes say of the length and whether they are padding at all has one code. */
 #include "make.h"
 #include "op_state.h"
 #include "template.h"
@@ -248,6 +249,15 @@ static CK_RV decrypt(struct operation *op, struct bytes wrapped, struct outbuf *
 	return unwrapping_code(operation_once_run(op, wrapped, plain));
 }
 
+/* Whoever learns from a code whether the padding of blocks that he made up was good can decrypt with it, though he may
+ * have nothing but sensitive keys of one length.  (Private keys: bad padding is as good as bad DER.) */
+static CK_RV padding_code(const struct mech *m, const struct attrs *new, CK_RV rv)
+{
+	bool secret = attrs_get_ulong(new, CKA_CLASS, CK_UNAVAILABLE_INFORMATION) == CKO_SECRET_KEY;
+
+	return rv == CKR_WRAPPED_KEY_INVALID && m->open_padding && secret ? CKR_WRAPPED_KEY_LEN_RANGE : rv;
+}
+
 static void plain_done(struct outbuf *plain)
 {
 	secret_free(plain->ptr);
@@ -320,7 +330,7 @@ static CK_RV unwrap_key(struct session *s, const struct unwrap_request *r, CK_OB
 
 	TRY(unwrapping_code(operation_once(s, SESSION_UNWRAP, r->mech, r->with, &op)));
 	TRY(unwrapped_attrs(s, op, r, &new));
-	TRY(decrypt(op, r->wrapped, &plain));
+	TRY(padding_code(op->mech, new, decrypt(op, r->wrapped, &plain)));
 	value = BYTES(plain.ptr, plain.len);
 	TRY(attrs_get_ulong(new, CKA_CLASS, 0) == CKO_PRIVATE_KEY ? set_private(value, new)
 								  : set_secret(op->mech, value, new));

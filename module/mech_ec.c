@@ -47,12 +47,17 @@ CK_RV mech_ecdh(const CK_MECHANISM *given, struct mech_ecdh *ret)
 	return CKR_OK;
 }
 
-/* The scheme has no part in it: the function is the front's, and the point is the operation's input. */
-static CK_RV param_ecdh(const struct mech *m UNUSED, const CK_MECHANISM *given, struct scheme *ret UNUSED)
+/* The function is the front's, and the point is the operation's input: the scheme names them only to tell this
+ * derivation from another one, which a PIN that was given for this one doesn't allow (operation_once()). */
+static CK_RV param_ecdh(const struct mech *m UNUSED, const CK_MECHANISM *given, struct scheme *ret)
 {
-	struct mech_ecdh unused;
+	struct mech_ecdh p;
 
-	return mech_ecdh(given, &unused);
+	TRY(mech_ecdh(given, &p));
+	ret->hash = p.kdf;
+	ret->label = p.point;
+	ret->aad = p.shared;
+	return CKR_OK;
 }
 
 static const struct mech rows[] = {

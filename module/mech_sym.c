@@ -88,7 +88,7 @@ static const struct mech rows[] = {
 	SECRET(CKM_AES_KEY_GEN, CKK_AES, CKF_GENERATE),
 	SECRET(CKM_AES_ECB, CKK_AES, WRAPPING, .filling = FILL_BEHIND),
 	SECRET(CKM_AES_CBC, CKK_AES, WRAPPING, .filling = FILL_BEHIND, .param = param_iv),
-	SECRET(CKM_AES_CBC_PAD, CKK_AES, WRAPPING, .wraps_private = true, .param = param_iv),
+	SECRET(CKM_AES_CBC_PAD, CKK_AES, WRAPPING, .wraps_private = true, .open_padding = true, .param = param_iv),
 	SECRET(CKM_AES_CTR, CKK_AES, CIPHER, .param = param_ctr),
 	SECRET(CKM_AES_CFB128, CKK_AES, CIPHER, .param = param_iv),
 	SECRET(CKM_AES_OFB, CKK_AES, CIPHER, .param = param_iv),

@@ -34,6 +34,8 @@ struct mech {
 	bool wraps_private;             /* CKF_WRAP, CKF_UNWRAP: of private keys too, not only of secret ones */
 	bool exports;                   /* CKF_WRAP is token_ops.export_key */
 	enum mech_filling filling;
+	bool open_padding;              /* decryption tells by its code whether the padding was good, and anybody can
+	                                   alter a ciphertext: CKM_AES_CBC_PAD */
 	struct mech_lengths plain, sealed; /* secret keys: of what is encrypted, decrypted; max 0: no bounds */
 	/* Checks and flattens the parameter; CKR_MECHANISM_PARAM_INVALID.  NULL: no parameter allowed. */
 	CK_RV (*param)(const struct mech *m, const CK_MECHANISM *given, struct scheme *ret);

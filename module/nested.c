@@ -10,6 +10,9 @@
 #include "policy.h"
 #include "record.h"
 
+/* The stored form has 63 bits for a type: one above would come back as another. */
+#define TYPE_MAX ((uint64_t)INT64_MAX)
+
 /* ---- import ---- */
 
 static CK_RV emit(const struct attrs *a, struct buffer *out)
@@ -36,9 +39,12 @@ CK_RV nested_import(const CK_ATTRIBUTE *given, struct buffer *out)
 		return CKR_ATTRIBUTE_VALUE_INVALID;
 	if (n)
 		memcpy(entries, given->pValue, n * sizeof *entries); /* it need not be aligned */
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		if (policy_attribute_nested(entries[i].type))
 			return CKR_TEMPLATE_INCONSISTENT;
+		if (entries[i].type > TYPE_MAX)
+			return CKR_ATTRIBUTE_TYPE_INVALID;
+	}
 	TRY(template_import(entries, n, &a));
 	return emit(a, out);
 }

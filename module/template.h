@@ -40,7 +40,8 @@ bool template_readable(const struct attrs *object, CK_ATTRIBUTE_TYPE type);
 
 /* Takes an application's array, given->pValue of given->ulValueLen bytes, into the stored form; appends to *out.  The
  * codes of template_import(); CKR_ATTRIBUTE_VALUE_INVALID for what is no whole number of entries or over the bounds,
- * CKR_TEMPLATE_INCONSISTENT for an array in the array. */
+ * CKR_TEMPLATE_INCONSISTENT for an array in the array, CKR_ATTRIBUTE_TYPE_INVALID for a type that the stored form has
+ * no room for. */
 CK_RV nested_import(const CK_ATTRIBUTE *given, struct buffer *out) MUST_CHECK;
 /* Whether a key with `row` may have that array: each attribute must be one of keys (of the class and key type that the
  * array itself names), not be secret, and for CKA_UNWRAP_TEMPLATE and CKA_DERIVE_TEMPLATE be the application's to give.

@@ -90,7 +90,8 @@ enum op_kind { OP_ENCRYPT, OP_DECRYPT, OP_SIGN, OP_VERIFY, OP_DERIVE, OP_KINDS }
 struct scheme {
 	CK_MECHANISM_TYPE type;    /* the base mechanism */
 	const struct hash *hash;   /* RSA and ECDSA: the input is a digest of this; CKM_RSA_PKCS then wraps it in a
-	                              DigestInfo.  OAEP: the label's hash.  HMAC: its hash.  NULL: input as it is */
+	                              DigestInfo.  OAEP: the label's hash.  HMAC: its hash.  NULL: input as it is.
+	                              ECDH: nothing in here is for the backend; the front tells schemes apart by it */
 	const struct hash *mgf;    /* PSS, OAEP */
 	size_t salt_len;           /* PSS, bytes */
 	struct bytes label;        /* OAEP */

@@ -111,6 +111,22 @@ static CK_RV check_point(const struct attrs *a, const struct curve *c, struct by
 	return ec_point_unwrap(given, c, &point) && bytes_equal(point, own) ? CKR_OK : CKR_ATTRIBUTE_VALUE_INVALID;
 }
 
+/* What is shown is the form of the specification (6.3.3, 6.3.5), whichever the importer had. */
+static CK_RV show_point(struct attrs *a, const struct curve *c)
+{
+	struct buffer wrapped CLEANUP(buffer_done);
+	struct bytes given, point;
+
+	buffer_init(&wrapped, 2 * EC_MAX_ORDER + 8);
+	if (!attrs_get(a, CKA_EC_POINT, &given))
+		return CKR_OK;
+	if (!ec_point_unwrap(given, c, &point))
+		return CKR_ATTRIBUTE_VALUE_INVALID;
+	ec_point_wrap(point, c, &wrapped);
+	TRY(buffer_status(&wrapped));
+	return attrs_set(a, CKA_EC_POINT, buffer_bytes(&wrapped));
+}
+
 static CK_RV complete_ec(struct attrs *a, bool private)
 {
 	EVP_PKEY *pkey CLEANUP(pkey_cleanup) = NULL;
@@ -119,6 +135,7 @@ static CK_RV complete_ec(struct attrs *a, bool private)
 	struct bytes value;
 
 	TRY(soft_key_new(a, &k));
+	TRY(show_point(a, k->curve));
 	if (!private)
 		return complete_public_info(k->pkey, a);
 	value = soft_integer(a, CKA_VALUE);
@@ -137,6 +154,7 @@ static CK_RV complete_edwards(struct attrs *a, bool private)
 	TRY(soft_key_new(a, &k));
 	if (EVP_PKEY_get_raw_public_key(k->pkey, point, &len) != 1)
 		return crypto_failed("Edwards key", CKR_FUNCTION_FAILED);
+	TRY(show_point(a, k->curve));
 	if (private)
 		TRY(check_point(a, k->curve, BYTES(point, len)));
 	return complete_public_info(k->pkey, a); /* libcrypto derives the point from the private value */
@@ -158,6 +176,7 @@ static CK_RV check_value(struct soft_key *k, uint8_t out[CHECK_VALUE_LEN])
 	if (k->family == SOFT_GENERIC) {
 		TRY(hash_once(&crypto_hashes[HASH_SHA1], BYTES(k->secret, k->size), digest));
 		memcpy(out, digest, CHECK_VALUE_LEN);
+		wipe(digest, sizeof digest); /* a short secret could be found by it */
 		return CKR_OK;
 	}
 	c = EVP_CIPHER_CTX_new();

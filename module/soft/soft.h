@@ -32,7 +32,8 @@ CK_RV soft_generate(CK_MECHANISM_TYPE mech, struct attrs *pub, struct attrs *pri
 /* Derives from the values of an imported key what the object must show besides: RSA CRT members and exponent,
  * CKA_PUBLIC_KEY_INFO, CKA_VALUE_LEN, CKA_CHECK_VALUE, CKA_MODULUS_BITS; checks that they fit together, and a
  * supplied CKA_CHECK_VALUE or CKA_PUBLIC_KEY_INFO against the key.  A CKA_CHECK_VALUE that is present and empty stays
- * so; an empty CKA_PUBLIC_KEY_INFO is filled in.  On failure attrs is unchanged.
+ * so; an empty CKA_PUBLIC_KEY_INFO is filled in; a CKA_EC_POINT gets the form that its key type shows.  On failure attrs
+ * is unchanged.
  * CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_TEMPLATE_INCONSISTENT (class and type), the curve codes. */
 CK_RV soft_complete(struct attrs *attrs) MUST_CHECK;
 

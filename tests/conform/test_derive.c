@@ -36,7 +36,8 @@ static struct pair pair_for(const struct curve_row *c, CK_ATTRIBUTE *more, CK_UL
 	CK_ATTRIBUTE t[8] = {A_BOOL(CKA_DERIVE, true), A_BOOL(CKA_SIGN, false)};
 	struct pair p;
 
-	memcpy(t + 2, more, n * sizeof *more);
+	if (n > 0)
+		memcpy(t + 2, more, n * sizeof *more);
 	OK(C_GenerateKeyPair, h.session, MECH(CKM_EC_KEY_PAIR_GEN),
 	   TEMPLATE(A_BYTES(CKA_EC_PARAMS, c->params, c->params_len)), t, 2 + n, &p.pub, &p.priv);
 	return p;
@@ -403,6 +404,38 @@ Test(derive, T130_always_authenticate)
 	is(login(h.session, CKU_CONTEXT_SPECIFIC, USER_PIN), CKR_OK);
 	own = pair_for(&curves[0], TEMPLATE(A_BOOL(CKA_ALWAYS_AUTHENTICATE, true)));
 	is(derive(CKK_GENERIC_SECRET, 0, &o), CKR_USER_NOT_LOGGED_IN);
+}
+
+/* The PIN is for one agreement: with that party, by that function, over that information. */
+Test(derive, T130_for_these_parameters)
+{
+	uint8_t info[] = "info", other_info[] = "Info", theirs[POINT_MAX + 3];
+	CK_OBJECT_HANDLE o;
+
+	parties(&curves[0]);
+	struct pair third = pair_for(&curves[0], NULL, 0);
+	CK_ULONG n = attribute(h.session, third.pub, CKA_EC_POINT, theirs, sizeof theirs);
+	own = pair_for(&curves[0], TEMPLATE(A_BOOL(CKA_ALWAYS_AUTHENTICATE, true)));
+	const CK_ECDH1_DERIVE_PARAMS meant = {CKD_SHA256_KDF, 4, info, params.ulPublicDataLen, params.pPublicData};
+	const CK_ECDH1_DERIVE_PARAMS others[] = {
+		{CKD_SHA384_KDF, 4, info, params.ulPublicDataLen, params.pPublicData},
+		{CKD_NULL, 0, NULL, params.ulPublicDataLen, params.pPublicData},
+		{CKD_SHA256_KDF, 4, other_info, params.ulPublicDataLen, params.pPublicData},
+		{CKD_SHA256_KDF, 3, info, params.ulPublicDataLen, params.pPublicData},
+		{CKD_SHA256_KDF, 4, info, n, theirs},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		params = meant;
+		is(derive(CKK_GENERIC_SECRET, 32, &o), CKR_USER_NOT_LOGGED_IN);
+		is(login(h.session, CKU_CONTEXT_SPECIFIC, USER_PIN), CKR_OK);
+		params = others[i];
+		is(derive(CKK_GENERIC_SECRET, 32, &o), CKR_USER_NOT_LOGGED_IN);
+	}
+	params = meant;
+	is(derive(CKK_GENERIC_SECRET, 32, &o), CKR_USER_NOT_LOGGED_IN);
+	is(login(h.session, CKU_CONTEXT_SPECIFIC, USER_PIN), CKR_OK);
+	is(derive(CKK_GENERIC_SECRET, 32, &o), CKR_OK);
 }
 
 /* ---- the new key ---- */

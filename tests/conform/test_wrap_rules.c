@@ -355,6 +355,26 @@ Test(wrap_rules, T153_garbage)
 	cr_assert(objects() == before, "a call that failed left an object");
 }
 
+/* T133 where the padding is CBC_PAD's: whoever sends blocks that he made up, each with another last byte, gets one
+ * answer to all of them, though some are padded well. */
+Test(wrap_rules, T153_no_padding_oracle)
+{
+	CK_OBJECT_HANDLE with = wrapper(32, by), o;
+	uint8_t out[SEALED_MAX], bad[SEALED_MAX];
+	CK_ULONG n;
+
+	is(wrap(&cbc_pad, with, secret_key(CKK_GENERIC_SECRET, value, 20), out, &n), CKR_OK);
+	cr_assert(n == 32);
+	for (unsigned i = 0; i < 256; i++) {
+		memcpy(bad, out, n);
+		bad[n - 17] ^= (uint8_t)i; /* i == 0: padded well, and so is one other at least */
+		is(unwrap(&cbc_pad, with, CKK_AES, 0, BYTES(bad, n), &o), CKR_WRAPPED_KEY_LEN_RANGE);
+		is(unwrap(&cbc_pad, with, CKK_GENERIC_SECRET, 19, BYTES(bad, n), &o), CKR_WRAPPED_KEY_LEN_RANGE);
+		EXPECT(CKR_WRAPPED_KEY_INVALID, C_UnwrapKey, h.session, &cbc_pad, with, bad, n,
+		       TEMPLATE(A_ULONG(CKA_CLASS, CKO_PRIVATE_KEY), A_ULONG(CKA_KEY_TYPE, CKK_EC)), &o);
+	}
+}
+
 Test(wrap_rules, T153_not_a_private_key)
 {
 	struct pair p;

@@ -88,6 +88,18 @@ Test(nested, hostile_arrays)
 		  CKR_TEMPLATE_INCONSISTENT);
 }
 
+/* The stored form has 63 bits for a type.  One that came back as CKA_EXTRACTABLE would be a rule that nobody made. */
+Test(nested, no_type_becomes_another)
+{
+	const CK_ATTRIBUTE_TYPE high = ~(CK_UNAVAILABLE_INFORMATION >> 1);
+
+	if (sizeof high < 8)
+		return;
+	expect_eq(import_code((CK_ATTRIBUTE)ARRAY(CKA_UNWRAP_TEMPLATE, BOOL(high | CKA_EXTRACTABLE, false))),
+		  CKR_ATTRIBUTE_TYPE_INVALID);
+	expect_eq(import_code((CK_ATTRIBUTE)ARRAY(CKA_UNWRAP_TEMPLATE, TEXT(high - 1, "x"))), CKR_OK);
+}
+
 Test(nested, no_array_in_an_array)
 {
 	CK_ATTRIBUTE self = {CKA_DERIVE_TEMPLATE, &self, sizeof self};

@@ -311,6 +311,35 @@ Test(key, points_of_private_curve_keys)
 	}
 }
 
+/* An importer may bring a point bare or in an OCTET STRING; what is shown has the form of its key type (T141). */
+Test(key, points_as_they_are_shown)
+{
+	static const enum curve_id curves[] = {CURVE_P256, CURVE_P384, CURVE_P521, CURVE_ED25519};
+
+	for (size_t i = 0; i < ARRAY_LEN(curves); i++) {
+		const struct curve *c = &der_curves[curves[i]];
+		struct pair p = curve_pair(curves[i]);
+		struct attrs *want = copy(p.pub_attrs);
+		struct buffer wrapped CLEANUP(buffer_done);
+		struct bytes point;
+
+		buffer_init(&wrapped, 256);
+		cr_assert(ec_point_unwrap(attr(want, CKA_EC_POINT), c, &point));
+		der_put(&wrapped, DER_OCTETS, point);
+		const struct bytes forms[] = {point, buffer_bytes(&wrapped)};
+		for (size_t k = 0; k < ARRAY_LEN(forms); k++) {
+			set_attr(p.pub_attrs, CKA_EC_POINT, forms[k]);
+			cr_assert_eq(soft_complete(p.pub_attrs), CKR_OK);
+			expect(attr(p.pub_attrs, CKA_EC_POINT), attr(want, CKA_EC_POINT));
+			set_attr(p.priv_attrs, CKA_EC_POINT, forms[k]);
+			cr_assert_eq(soft_complete(p.priv_attrs), CKR_OK);
+			expect(attr(p.priv_attrs, CKA_EC_POINT), attr(want, CKA_EC_POINT));
+		}
+		attrs_free(want);
+		pair_free(&p);
+	}
+}
+
 Test(key, completes_secrets)
 {
 	struct attrs *aes = attrs_of(CKO_SECRET_KEY, CKK_AES), *generic = attrs_of(CKO_SECRET_KEY, CKK_GENERIC_SECRET);
