@@ -22,7 +22,7 @@ struct session_math {
 	EVP_MD_CTX *md;
 	uint8_t nonces[NONCES][NONCE_SIZE];
 	size_t nonces_left;
-	EVP_CIPHER *cfb;
+	EVP_CIPHER *cfb;  /* from the first parameter that is encrypted on */
 	EVP_CIPHER_CTX *cipher;
 };
 
@@ -35,10 +35,9 @@ struct session_math *session_math_new(void)
 		return NULL;
 	}
 	m->sha256 = EVP_MD_fetch(crypto_lib(), "SHA256", NULL);
-	m->cfb = EVP_CIPHER_fetch(crypto_lib(), "AES-128-CFB", NULL);
 	m->md = EVP_MD_CTX_new();
 	m->cipher = EVP_CIPHER_CTX_new();
-	if (m->sha256 && m->cfb && m->md && m->cipher && EVP_DigestInit_ex2(m->md, m->sha256, NULL) > 0)
+	if (m->sha256 && m->md && m->cipher && EVP_DigestInit_ex2(m->md, m->sha256, NULL) > 0)
 		return m;
 	session_math_free(m);
 	return NULL;
@@ -115,7 +114,11 @@ bool math_cfb(struct session_math *m, const uint8_t key_iv[32], bool encrypt, ui
 {
 	int len;
 
-	return n <= INT32_MAX && EVP_CipherInit_ex2(m->cipher, m->cfb, key_iv, key_iv + 16, encrypt, NULL) > 0 &&
+	if (!m->cfb)
+		m->cfb = EVP_CIPHER_fetch(crypto_lib(), "AES-128-CFB", NULL);
+	if (!m->cfb || n > INT32_MAX)
+		return false;
+	return EVP_CipherInit_ex2(m->cipher, m->cfb, key_iv, key_iv + 16, encrypt, NULL) > 0 &&
 	       EVP_CipherUpdate(m->cipher, data, &len, data, (int)n) > 0;
 }
 

@@ -31,13 +31,15 @@ const struct hash crypto_hashes[HASH_COUNT] = {
 			 DER_SHA2(0x03, 64)},
 };
 
-/* Everything fetched, made together and published by one store: whoever loses the race frees his own. */
+/* Everything fetched, made together and published by one store: whoever loses the race frees his own.  The first
+ * cipher has libcrypto list all that there are, a millisecond that a program which only looks at public objects needs
+ * not wait: it comes at first use. */
 struct fetched {
 	OSSL_LIB_CTX *lib;
 	OSSL_PROVIDER *provider;
 	EVP_MD *md[HASH_COUNT];
 	EVP_MAC *hmac;
-	EVP_CIPHER *gcm;
+	_Atomic(EVP_CIPHER *) gcm;
 	EVP_KDF *hkdf, *scrypt;
 };
 static _Atomic(struct fetched *) shared;
@@ -72,10 +74,9 @@ static bool fetch_all(struct fetched *f)
 			return false;
 	}
 	f->hmac = EVP_MAC_fetch(f->lib, "HMAC", NULL);
-	f->gcm = EVP_CIPHER_fetch(f->lib, "AES-256-GCM", NULL);
 	f->hkdf = EVP_KDF_fetch(f->lib, "HKDF", NULL);
 	f->scrypt = EVP_KDF_fetch(f->lib, "SCRYPT", NULL);
-	return f->hmac && f->gcm && f->hkdf && f->scrypt;
+	return f->hmac && f->hkdf && f->scrypt;
 }
 
 static struct fetched *fetched(void)
@@ -254,15 +255,30 @@ static void cipher_cleanup(EVP_CIPHER_CTX **c)
 	EVP_CIPHER_CTX_free(*c);
 }
 
+/* NULL if libcrypto gives none. */
+static const EVP_CIPHER *gcm(struct fetched *f)
+{
+	EVP_CIPHER *there = atomic_load_explicit(&f->gcm, memory_order_acquire), *made;
+
+	if (there)
+		return there;
+	made = EVP_CIPHER_fetch(f->lib, "AES-256-GCM", NULL);
+	if (!made || atomic_compare_exchange_strong(&f->gcm, &there, made))
+		return made;
+	EVP_CIPHER_free(made);
+	return there;
+}
+
 /* Keyed and fed with the additional data. */
 static CK_RV gcm_start(EVP_CIPHER_CTX *c, bool seal, const struct key256 *key, const uint8_t nonce[NONCE],
 		       struct bytes aad)
 {
+	const EVP_CIPHER *cipher = gcm(fetched());
 	int n;
 
 	if (aad.len > INT32_MAX)
 		return CKR_DEVICE_MEMORY;
-	if (EVP_CipherInit_ex2(c, fetched()->gcm, key->b, nonce, seal, NULL) != 1 ||
+	if (!cipher || EVP_CipherInit_ex2(c, cipher, key->b, nonce, seal, NULL) != 1 ||
 	    (aad.len && EVP_CipherUpdate(c, NULL, &n, aad.ptr, (int)aad.len) != 1))
 		return crypto_failed("AES-GCM", CKR_HOST_MEMORY);
 	return CKR_OK;
