@@ -218,10 +218,10 @@ static CK_RV mac_finish(struct token_op *op, struct bytes in, struct outbuf *out
 	return rv;
 }
 
+/* To the TPM verifying is signing, too: what it says against the data is no verdict on a signature. */
 #define ROW(hash_, kind_, alg_)                                                                                        \
-	{.mech = (hash_), .kind = (kind_), .type = TPM2_ALG_KEYEDHASH,                                                 \
-	 .context = (kind_) == OP_SIGN ? RC_SIGN : RC_VERIFY, .mode = (alg_), .begin = begin_mac, .size = mac_size,    \
-	 .update = mac_update, .finish = mac_finish}
+	{.mech = (hash_), .kind = (kind_), .type = TPM2_ALG_KEYEDHASH, .context = RC_SIGN, .mode = (alg_),             \
+	 .begin = begin_mac, .size = mac_size, .update = mac_update, .finish = mac_finish}
 #define BOTH(hmac, alg) ROW(hmac, OP_SIGN, alg), ROW(hmac, OP_VERIFY, alg)
 
 static const struct op_row rows[] = {
