@@ -218,13 +218,11 @@ static void expect_signatures(unsigned n)
 	EVP_PKEY_free(shared_judge);
 }
 
-Test(many, processes_at_once)
+static void sign_in_a_crowd(void)
 {
 	pid_t pid[CROWD];
 	char path[96];
 
-	if (!tpm_way()->managed)
-		cr_skip_test("a bare TPM is for one process at a time");
 	key_for_others();
 	for (unsigned i = 0; i < CROWD; i++)
 		pid[i] = crowd_begin("shared", TIMES, out_file(path, i));
@@ -234,6 +232,31 @@ Test(many, processes_at_once)
 	}
 	is(sign_well(h.session, shared.priv, shared_judge, 0), CKR_OK);
 	expect_signatures(CROWD);
+}
+
+static void need_manager(void)
+{
+	if (!tpm_way()->managed)
+		cr_skip_test("a bare TPM is for one process at a time");
+}
+
+Test(many, processes_at_once)
+{
+	need_manager();
+	sign_in_a_crowd();
+}
+
+/* Programs that hold all that they may leave as much room for others. */
+Test(many, processes_beside_hoarders)
+{
+	ESYS_CONTEXT *hoarder[3];
+
+	need_manager();
+	for (size_t i = 0; i < ARRAY_LEN(hoarder); i++)
+		hoarder[i] = tpm_hoarder();
+	sign_in_a_crowd();
+	for (size_t i = 0; i < ARRAY_LEN(hoarder); i++)
+		tpm_disconnect(&hoarder[i]);
 }
 
 Test(many, processes_one_after_another)

@@ -1,4 +1,6 @@
 /* A stranger on the same machine, who uses the TPM for his own ends. */
+#include <tss2/tss2_tctildr.h>
+
 #include "harness.h"
 #include "tpm.h"
 
@@ -31,6 +33,39 @@ static ESYS_TR guarded_object(ESYS_CONTEXT *esys)
 	Esys_Free(hash);
 	Esys_Free(ticket);
 	return handle;
+}
+
+/* By the module's own way to the TPM. */
+static ESYS_CONTEXT *connect_as_the_module(void)
+{
+	TSS2_TCTI_CONTEXT *tcti = NULL;
+	ESYS_CONTEXT *esys = NULL;
+	char conf[128] = "";
+
+	FILE *f = fmemopen(conf, sizeof conf, "w");
+	cr_assert(f);
+	tpm_way()->tcti(f);
+	fclose(f);
+	TSS2_RC rc = Tss2_TctiLdr_Initialize(conf, &tcti);
+	cr_assert(rc == 0, "connection to %s: 0x%x", conf, rc);
+	rc = Esys_Initialize(&esys, tcti, NULL);
+	cr_assert(rc == 0, "Esys_Initialize: 0x%x", rc);
+	return esys;
+}
+
+ESYS_CONTEXT *tpm_hoarder(void)
+{
+	const TPMT_SYM_DEF plain = {.algorithm = TPM2_ALG_NULL};
+	ESYS_CONTEXT *esys = connect_as_the_module();
+	ESYS_TR session;
+
+	for (int i = 0; i < 3; i++) {
+		guarded_object(esys);
+		TSS2_RC rc = Esys_StartAuthSession(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+						   ESYS_TR_NONE, NULL, TPM2_SE_HMAC, &plain, TPM2_ALG_SHA256, &session);
+		cr_assert(rc == 0, "TPM2_StartAuthSession: 0x%x", rc);
+	}
+	return esys;
 }
 
 void tpm_lock_out(void)

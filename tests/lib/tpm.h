@@ -28,6 +28,9 @@ void tpm_disconnect(ESYS_CONTEXT **esys);
 /* The number of handles of a type: TPM2_HR_TRANSIENT, TPM2_LOADED_SESSION_FIRST, TPM2_ACTIVE_SESSION_FIRST … */
 uint32_t tpm_handles(ESYS_CONTEXT *esys, uint32_t first, TPML_HANDLE *ret);
 uint32_t tpm_property(ESYS_CONTEXT *esys, uint32_t property);
+/* Another program behind the same resource manager, which holds three objects and three sessions, all that the kernel's
+ * lets a program have; tpm_disconnect() ends it. */
+ESYS_CONTEXT *tpm_hoarder(void);
 /* A stranger's wrong tries at an object of its own, until the TPM's dictionary-attack lockout strikes. */
 void tpm_lock_out(void);
 void tpm_set_lockout_password(const char *password); /* borrowed until the test ends */
