@@ -7,8 +7,11 @@
  *   - CKA_WRAP_WITH_TRUSTED, and the wrapping key isn't CKA_TRUSTED: CKR_KEY_NOT_WRAPPABLE;
  *   - a length that isn't the new key's: CKR_WRAPPED_KEY_LEN_RANGE.  With CKM_RSA_PKCS that is also what becomes of
  *     most blocks with bad padding: they decrypt to pseudo-random bytes of a pseudo-random length (rsa_unpad_pkcs1()),
- *     and nothing here tells them from a key.  With CKM_AES_CBC_PAD it is what becomes of all bad padding, where the new
- *     key is a secret one: what its bytes say of the length and whether they are padding at all has one code. */
+ *     and nothing here tells them from a key.  With CKM_AES_CBC_PAD it is what becomes of all bad padding of a secret
+ *     key: whether bytes are padding at all, and what length they say, has one code;
+ *   - the zeros that CKM_AES_ECB, CKM_AES_CBC and CKM_RSA_X_509 fill up with aren't zeros: CKR_WRAPPED_KEY_INVALID.
+ *     That tells something of the plaintext, but cutting off whatever is there would tell more: the check value of a
+ *     key that is another one's first byte. */
 #include "make.h"
 #include "op_state.h"
 #include "template.h"

@@ -121,7 +121,10 @@ static CK_RV fits(const struct policy_row *outer, const struct policy_row *row, 
 	/* An array can be read: it is no place for a secret. */
 	if (row->flags & ROW_SECRET)
 		return CKR_TEMPLATE_INCONSISTENT;
-	return policy_value_ok(row, e->value) ? CKR_OK : CKR_ATTRIBUTE_VALUE_INVALID;
+	if (!policy_value_ok(row, e->value))
+		return CKR_ATTRIBUTE_VALUE_INVALID;
+	/* Footnote 10: the SO gives it, to a key that is there; a user's array would give it in the SO's next call. */
+	return outer->value && row->flags & ROW_SO && *e->value.ptr == CK_TRUE ? CKR_ATTRIBUTE_READ_ONLY : CKR_OK;
 }
 
 /* One kind of key that takes it is enough. */

@@ -44,7 +44,8 @@ bool template_readable(const struct attrs *object, CK_ATTRIBUTE_TYPE type);
  * no room for. */
 CK_RV nested_import(const CK_ATTRIBUTE *given, struct buffer *out) MUST_CHECK;
 /* Whether a key with `row` may have that array: each attribute must be one of keys (of the class and key type that the
- * array itself names), not be secret, and for CKA_UNWRAP_TEMPLATE and CKA_DERIVE_TEMPLATE be the application's to give.
+ * array itself names), not be secret, and for CKA_UNWRAP_TEMPLATE and CKA_DERIVE_TEMPLATE be the application's to give,
+ * which CKA_TRUSTED is not.
  * CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_VALUE_INVALID, CKR_ATTRIBUTE_READ_ONLY, CKR_TEMPLATE_INCONSISTENT. */
 struct policy_row;
 CK_RV nested_check(const struct policy_row *row, struct bytes nested) MUST_CHECK;
