@@ -170,6 +170,8 @@ CK_RV call_end(struct call *k)
 		c->poisoned = false;
 		if (!(k->command->flags & (CALL_PURE | CALL_REPEAT)))
 			c->seq.spent = true;
+		if (k->command->flags & CALL_OBJECT && k->makes)
+			c->doubt_public = *k->makes; /* its handle may turn out to be none */
 		return CKR_OK;
 	}
 	a = rc_map(k->rc, c->seq.context);

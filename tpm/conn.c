@@ -180,15 +180,17 @@ static void repair_evict(struct conn *c)
 		;
 }
 
-/* What was loaded isn't any more.  A resource manager may answer the next stale handle with an I/O error, so there
- * everything is given back by closing. */
+/* What was loaded isn't any more, or never was at that handle, which no session vouches for: then it is somewhere else.
+ * A resource manager may answer the next stale handle with an I/O error, so there everything is given back by closing. */
 static void repair_reload(struct conn *c)
 {
 	c->rebuild_storage = true;
-	if (c->transport.managed)
+	if (c->transport.managed) {
 		c->lost = true;
-	else
-		held_verify(c);
+		return;
+	}
+	held_verify(c);
+	c->doubt |= CALL_OBJECT;
 }
 
 /* The TPM was reset: on a bare one it is us who start it. */

@@ -28,6 +28,8 @@ static CK_RV read_exponent(const struct attrs *a, uint32_t *ret)
 				return CKR_ATTRIBUTE_VALUE_INVALID;
 			e = e << 8 | *exponent.ptr;
 		}
+		if (!e)
+			return CKR_ATTRIBUTE_VALUE_INVALID;
 	}
 	*ret = e == DEFAULT_EXPONENT ? 0 : e;
 	return CKR_OK;

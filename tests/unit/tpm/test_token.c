@@ -379,6 +379,21 @@ Test(token, refusals)
 	free_pair(pair);
 }
 
+/* To a TPM an exponent of 0 is 65537: nobody gets another key than he asked for. */
+Test(token, exponent_of_zero)
+{
+	struct attrs *pub CLEANUP(attrs_cleanup) = rig_attrs(CKO_PUBLIC_KEY, CKK_RSA, "none", false);
+	struct attrs *priv CLEANUP(attrs_cleanup) = rig_attrs(CKO_PRIVATE_KEY, CKK_RSA, "none", true);
+	struct make_req req = {.kind = MAKE_GENERATE, .mech = CKM_RSA_PKCS_KEY_PAIR_GEN, .tmpl = pub, .tmpl_priv = priv};
+	struct token_obj *made[2];
+
+	rig_init(&rig);
+	rig_login(&rig);
+	cr_assert_eq(attrs_set_ulong(pub, CKA_MODULUS_BITS, 2048), CKR_OK);
+	cr_assert_eq(attrs_set(pub, CKA_PUBLIC_EXPONENT, BYTES("\0\0\0", 3)), CKR_OK);
+	cr_assert_eq(tpm_token_ops.make(rig.tok, &req, made), CKR_ATTRIBUTE_VALUE_INVALID);
+}
+
 Test(token, random_bytes)
 {
 	uint8_t a[300] = {0}, b[300] = {0};
