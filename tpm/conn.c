@@ -180,8 +180,8 @@ static void repair_evict(struct conn *c)
 		;
 }
 
-/* What was loaded isn't any more, or never was at that handle, which no session vouches for: then it is somewhere else.
- * A resource manager may answer the next stale handle with an I/O error, so there everything is given back by closing. */
+/* What was loaded isn't any more; or it never was at that handle, which no session vouches for, but at another.  A
+ * resource manager may answer the next stale handle with an I/O error, so there everything is given back by closing. */
 static void repair_reload(struct conn *c)
 {
 	c->rebuild_storage = true;

@@ -384,7 +384,8 @@ Test(token, exponent_of_zero)
 {
 	struct attrs *pub CLEANUP(attrs_cleanup) = rig_attrs(CKO_PUBLIC_KEY, CKK_RSA, "none", false);
 	struct attrs *priv CLEANUP(attrs_cleanup) = rig_attrs(CKO_PRIVATE_KEY, CKK_RSA, "none", true);
-	struct make_req req = {.kind = MAKE_GENERATE, .mech = CKM_RSA_PKCS_KEY_PAIR_GEN, .tmpl = pub, .tmpl_priv = priv};
+	struct make_req req = {
+		.kind = MAKE_GENERATE, .mech = CKM_RSA_PKCS_KEY_PAIR_GEN, .tmpl = pub, .tmpl_priv = priv};
 	struct token_obj *made[2];
 
 	rig_init(&rig);
