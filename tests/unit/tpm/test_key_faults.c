@@ -315,7 +315,7 @@ Test(key_faults, lies)
 		listen_to_lies(&rows[i], 60, false);
 }
 
-Test(key_trust, lies)
+Test(key_trust, lies_there_may_be_believed)
 {
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		listen_to_lies(&rows[i], 60, true);
