@@ -13,19 +13,23 @@
 	(TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_RESTRICTED |          \
 	 TPMA_OBJECT_DECRYPT | TPMA_OBJECT_NODA)
 
+/* Without `unique`, which makes one key or another of it. */
+#define ECC_P256_STORAGE_KEY											       \
+	.type = TPM2_ALG_ECC,											       \
+	.nameAlg = TPM2_ALG_SHA256,										       \
+	.objectAttributes = STORAGE_ATTRIBUTES | TPMA_OBJECT_SENSITIVEDATAORIGIN,				       \
+	.parameters.eccDetail = {										       \
+		.symmetric = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB},		       \
+		.scheme.scheme = TPM2_ALG_NULL,									       \
+		.curveID = TPM2_ECC_NIST_P256,									       \
+		.kdf.scheme = TPM2_ALG_NULL,									       \
+	}
+
 /* The same guidance, 7.5.1: the storage root key's template for ECC P-256 (EK template L-2 with these attributes and
  * no policy; both coordinates of `unique` are 32 zero bytes). */
 static const TPM2B_PUBLIC ecc_p256 = {
 	.publicArea = {
-		.type = TPM2_ALG_ECC,
-		.nameAlg = TPM2_ALG_SHA256,
-		.objectAttributes = STORAGE_ATTRIBUTES | TPMA_OBJECT_SENSITIVEDATAORIGIN,
-		.parameters.eccDetail = {
-			.symmetric = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB},
-			.scheme.scheme = TPM2_ALG_NULL,
-			.curveID = TPM2_ECC_NIST_P256,
-			.kdf.scheme = TPM2_ALG_NULL,
-		},
+		ECC_P256_STORAGE_KEY,
 		.unique.ecc = {.x.size = 32, .y.size = 32},
 	},
 };
@@ -35,15 +39,7 @@ static const TPM2B_PUBLIC ecc_p256 = {
  * the RSA-2048 one (H-1). */
 static const TPM2B_PUBLIC file_ecc_p256 = {
 	.publicArea = {
-		.type = TPM2_ALG_ECC,
-		.nameAlg = TPM2_ALG_SHA256,
-		.objectAttributes = STORAGE_ATTRIBUTES | TPMA_OBJECT_SENSITIVEDATAORIGIN,
-		.parameters.eccDetail = {
-			.symmetric = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB},
-			.scheme.scheme = TPM2_ALG_NULL,
-			.curveID = TPM2_ECC_NIST_P256,
-			.kdf.scheme = TPM2_ALG_NULL,
-		},
+		ECC_P256_STORAGE_KEY,
 	},
 };
 static const TPM2B_PUBLIC file_rsa_2048 = {

@@ -191,3 +191,18 @@ CK_RV rig_op(struct token *tok, enum op_kind kind, const struct scheme *scheme, 
 	tpm_token_ops.op_free(op);
 	return rv;
 }
+
+static CK_RV held_body(struct conn *c, void *arg)
+{
+	TPM2_HANDLE h[8];
+
+	return tpm2_get_handles(c, TPM2_HR_TRANSIENT, h, ARRAY_LEN(h), arg);
+}
+
+size_t rig_held(const struct rig *r)
+{
+	size_t n = 99;
+
+	cr_assert_eq(conn_run(((struct tpm_token *)r->tok)->conn, RC_PROBE, held_body, &n), CKR_OK);
+	return n;
+}

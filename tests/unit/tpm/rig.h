@@ -33,6 +33,8 @@ struct token_obj *rig_find(const struct rig *r, CK_OBJECT_CLASS class, const cha
 void rig_init(struct rig *r);
 void rig_login(struct rig *r);
 uint64_t rig_commands(const struct token *tok);
+/* Transient objects in the TPM, asked on the token's own connection. */
+size_t rig_held(const struct rig *r);
 
 struct attrs *rig_attrs(CK_OBJECT_CLASS class, CK_KEY_TYPE type, const char *label, bool private);
 enum rig_curve { P256, P384 };

@@ -29,22 +29,6 @@ static void let_go(struct token_obj *o)
 	tpm_token_ops.obj_free(rig.tok, o);
 }
 
-/* Transient objects in the TPM, asked on the token's own connection. */
-static CK_RV held_body(struct conn *c, void *arg)
-{
-	TPM2_HANDLE h[8];
-
-	return tpm2_get_handles(c, TPM2_HR_TRANSIENT, h, ARRAY_LEN(h), arg);
-}
-
-static size_t held(void)
-{
-	size_t n = 99;
-
-	cr_assert_eq(conn_run(((struct tpm_token *)rig.tok)->conn, RC_PROBE, held_body, &n), CKR_OK);
-	return n;
-}
-
 /* ---- keys of libcrypto ---- */
 
 struct pair {
@@ -313,7 +297,7 @@ Test(keys, import_budget)
 	before = rig_commands(rig.tok);
 	o = import(p.priv);
 	cr_assert_leq(rig_commands(rig.tok) - before, 4);
-	cr_assert_eq(held(), 0);
+	cr_assert_eq(rig_held(&rig), 0);
 	let_go(o);
 }
 
@@ -359,7 +343,7 @@ Test(keys, parts_that_do_not_fit_together)
 	cr_assert(attrs_get(q.priv, CKA_PRIME_1, &prime));
 	cr_assert_eq(attrs_set(p.priv, CKA_PRIME_1, prime), CKR_OK);
 	cr_assert_eq(bring(MAKE_CREATE, p.priv, true, &o), CKR_TEMPLATE_INCONSISTENT);
-	cr_assert_eq(held(), 0);
+	cr_assert_eq(rig_held(&rig), 0);
 }
 
 Test(keys, edwards_is_not_for_tpms)
@@ -525,7 +509,7 @@ static void arm(uint32_t cc)
 static void nothing_came_of_it(void)
 {
 	arm(0);
-	cr_assert_eq(held(), 0);
+	cr_assert_eq(rig_held(&rig), 0);
 	cr_assert_eq(rig_sync(&rig), CKR_OK);
 	cr_assert_eq(rig.n_seen, 0);
 }

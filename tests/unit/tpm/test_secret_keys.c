@@ -36,22 +36,6 @@ static void let_go(struct token_obj *o)
 	tpm_token_ops.obj_free(rig.tok, o);
 }
 
-static CK_RV held_body(struct conn *c, void *arg)
-{
-	TPM2_HANDLE h[8];
-
-	return tpm2_get_handles(c, TPM2_HR_TRANSIENT, h, ARRAY_LEN(h), arg);
-}
-
-/* Transient objects in the TPM, asked on the token's own connection. */
-static size_t held(void)
-{
-	size_t n = 99;
-
-	cr_assert_eq(conn_run(((struct tpm_token *)rig.tok)->conn, RC_PROBE, held_body, &n), CKR_OK);
-	return n;
-}
-
 /* ---- keys ---- */
 
 static struct attrs *template(CK_KEY_TYPE type, const char *place)
@@ -342,7 +326,7 @@ Test(secrets, hmac_of_much_in_parts)
 	cr_assert_eq(max, 20);
 	for (size_t at = 0; at < sizeof data; at += 7000) {
 		cr_assert_eq(tpm_token_ops.op_update(op, BYTES(data + at, 7000), &none), CKR_OK);
-		cr_assert_leq(held(), 2);
+		cr_assert_leq(rig_held(&rig), 2);
 		c.len = 0;
 		cr_assert_eq(tpm_run(OP_ENCRYPT, &modes[0].scheme, aes, BYTES(data, 16), 16, &c), CKR_OK);
 	}
@@ -425,7 +409,7 @@ Test(secrets, generated_in_the_tpm)
 	cr_assert_leq(rig_commands(rig.tok) - before, 6);
 	cr_assert(is_at(o, "tpm") && !attrs_has(o->attrs, CKA_VALUE));
 	cr_assert_eq(tpm_run(OP_ENCRYPT, &modes[0].scheme, o, BYTES(plain, 16), 16, &out), CKR_OK);
-	cr_assert_eq(held(), 1);
+	cr_assert_eq(rig_held(&rig), 1);
 	let_go(o);
 	for (size_t n = 20; n <= 128; n += 12) {
 		uint8_t mac[20];
@@ -437,7 +421,7 @@ Test(secrets, generated_in_the_tpm)
 		let_go(o);
 	}
 	/* Keys of the session: whatever of them is loaded goes with the next one, or at the end. */
-	cr_assert_leq(held(), 2);
+	cr_assert_leq(rig_held(&rig), 2);
 	rig_reopen(&rig);
 	cr_assert_eq(swtpm_census(&rig.tpm).objects, 0);
 }
@@ -455,7 +439,7 @@ Test(secrets, places_that_cannot_be)
 	cr_assert_eq(attrs_set_bool(a, CKA_EXTRACTABLE, true), CKR_OK);
 	cr_assert_eq(soft_complete(a), CKR_OK);
 	cr_assert_eq(tpm_token_ops.make(rig.tok, &req, made), CKR_TEMPLATE_INCONSISTENT);
-	cr_assert_eq(held(), 0);
+	cr_assert_eq(rig_held(&rig), 0);
 }
 
 Test(secrets, what_such_a_key_cannot_do)
