@@ -64,7 +64,8 @@ struct held {
 	struct held_object scratch[CONN_MAX_OBJECTS];
 	struct held_key keys[HELD_KEYS_MAX];
 	TPM2_HANDLE sessions[CONN_MAX_SESSIONS];
-	TPM2_HANDLE storage; /* the scratch object that is the storage key, 0: none */
+	TPM2_HANDLE storage;    /* the scratch object that is a storage key, 0: none */
+	struct held_key staying; /* the token's storage key, where it isn't persistent; without an id */
 };
 
 /* Room for one more; CKR_DEVICE_MEMORY when all places are in use by this very sequence. */
@@ -73,7 +74,8 @@ CK_RV held_room_session(struct conn *c) MUST_CHECK;
 void held_add_object(struct conn *c, TPM2_HANDLE handle, const TPM2B_NAME *name);
 void held_add_session(struct conn *c, TPM2_HANDLE handle);
 void held_forget(struct conn *c, TPM2_HANDLE handle); /* it is flushed */
-/* Flushes the least recently used cached key that this sequence doesn't use.  False: there is none. */
+/* Flushes the least recently used cached key that this sequence doesn't use, or, when there is none, the storage key if
+ * that isn't in use.  False: neither. */
 bool held_evict(struct conn *c);
 void held_tidy(struct conn *c);       /* after a sequence: sessions and scratch objects */
 void held_flush_all(struct conn *c);  /* before closing a bare TPM */

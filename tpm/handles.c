@@ -35,7 +35,7 @@ static size_t count_objects(const struct held *h)
 		n += h->scratch[i].handle != 0;
 	for (size_t i = 0; i < HELD_KEYS_MAX; i++)
 		n += h->keys[i].object.handle != 0;
-	return n;
+	return n + (h->staying.object.handle != 0);
 }
 
 CK_RV held_room_object(struct conn *c)
@@ -83,6 +83,8 @@ void held_forget(struct conn *c, TPM2_HANDLE handle)
 		*s = 0;
 	if (c->held.storage == handle)
 		c->held.storage = 0;
+	if (c->held.staying.object.handle == handle)
+		c->held.staying = (struct held_key){0};
 }
 
 void held_forget_all(struct conn *c)
@@ -113,10 +115,20 @@ static struct held_key *oldest_idle(struct conn *c)
 	return oldest;
 }
 
+/* Making it again is slow: it goes last. */
+static struct held_key *idle_staying(struct conn *c)
+{
+	struct held_key *k = &c->held.staying;
+
+	return k->object.handle && k->used != c->sequences ? k : NULL;
+}
+
 bool held_evict(struct conn *c)
 {
 	struct held_key *k = oldest_idle(c);
 
+	if (!k)
+		k = idle_staying(c);
 	return k && call_flush(c, k->object.handle);
 }
 
@@ -138,6 +150,8 @@ void held_flush_all(struct conn *c)
 	for (size_t i = 0; i < HELD_KEYS_MAX; i++)
 		if (c->held.keys[i].object.handle)
 			call_flush(c, c->held.keys[i].object.handle);
+	if (c->held.staying.object.handle)
+		call_flush(c, c->held.staying.object.handle);
 }
 
 /* ---- after something was lost ---- */
@@ -158,6 +172,7 @@ void held_verify(struct conn *c)
 		verify(c, &c->held.keys[i].object);
 	for (size_t i = 0; i < CONN_MAX_OBJECTS; i++)
 		verify(c, &c->held.scratch[i]);
+	verify(c, &c->held.staying.object);
 }
 
 /* What a template or a public area says of an object, without what the TPM fills in. */
@@ -195,7 +210,8 @@ static void flush_unknown(struct conn *c, TPM2_HANDLE first, bool sessions)
 	if (tpm2_get_handles(c, first, found, ARRAY_LEN(found), &n) != CKR_OK)
 		return;
 	for (size_t i = 0; i < n; i++) {
-		bool known = session_of(c, found[i]) || scratch_of(c, found[i]) || key_of(c, found[i]);
+		bool known = session_of(c, found[i]) || scratch_of(c, found[i]) || key_of(c, found[i]) ||
+			     c->held.staying.object.handle == found[i];
 
 		if (known || !(sessions || is_ours(c, found[i])))
 			continue;
@@ -221,7 +237,7 @@ void held_settle(struct conn *c)
 
 /* ---- the storage key ---- */
 
-/* Makes it from its template, and keeps its context. */
+/* Makes it from its template, and keeps it, or its context. */
 static CK_RV make_storage(struct conn *c, struct storage *s, struct entity *ret)
 {
 	struct entity hierarchy, made CLEANUP(entity_wipe) = {0};
@@ -234,9 +250,13 @@ static CK_RV make_storage(struct conn *c, struct storage *s, struct entity *ret)
 			  "the token comes from another machine", c->slot);
 		return conn_fail(c, CKR_TOKEN_NOT_RECOGNIZED);
 	}
+	ret->handle = made.handle;
+	if (s->stays) {
+		handles_stay(c, &made);
+		return CKR_OK;
+	}
 	TRY(tpm2_context_save(c, made.handle, &s->context));
 	s->saved = true;
-	ret->handle = made.handle;
 	return CKR_OK;
 }
 
@@ -258,11 +278,40 @@ static bool is_loaded(struct conn *c, const struct storage *s)
 	return o && name_equal(&o->name, &s->entity.name);
 }
 
+/* The authorization that each command carries may be salted with it, so that it is needed as often as keys are. */
+static CK_RV stay_loaded(struct conn *c, struct storage *s, struct entity *ret)
+{
+	ret->handle = handles_staying(c, &s->entity.name);
+	if (ret->handle) {
+		c->held.staying.used = c->sequences;
+		return CKR_OK;
+	}
+	return make_storage(c, s, ret);
+}
+
+void handles_stay(struct conn *c, const struct entity *primary)
+{
+	if (c->held.staying.object.handle) /* another token's, that this slot had before */
+		call_flush(c, c->held.staying.object.handle);
+	held_forget(c, primary->handle);
+	c->held.staying = (struct held_key){.object = {.handle = primary->handle, .name = primary->name},
+					    .used = c->sequences};
+}
+
+TPM2_HANDLE handles_staying(const struct conn *c, const TPM2B_NAME *name)
+{
+	const struct held_object *o = &c->held.staying.object;
+
+	return o->handle && name_equal(&o->name, name) ? o->handle : 0;
+}
+
 CK_RV handles_storage(struct conn *c, struct storage *storage, struct entity *ret)
 {
 	*ret = storage->entity;
 	if (storage->entity.handle != TPM2_RH_NULL)
 		return CKR_OK;
+	if (storage->stays)
+		return stay_loaded(c, storage, ret);
 	if (is_loaded(c, storage)) {
 		ret->handle = c->held.storage;
 		return CKR_OK;
@@ -297,7 +346,8 @@ static struct held_key *cached(struct conn *c, const uint8_t id[16])
 /* A free place in the cache, made by eviction if need be; NULL: this sequence uses them all. */
 static struct held_key *cache_place(struct conn *c)
 {
-	size_t places = c->transport.managed ? 1 : HELD_KEYS_MAX;
+	/* A bare TPM has places for three, and another program may want one. */
+	size_t places = c->transport.managed || c->held.staying.object.handle ? 1 : HELD_KEYS_MAX;
 
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < places; i++)

@@ -11,15 +11,20 @@ struct storage {
 	TPM2B_PUBLIC public;
 	/* Where it isn't persistent: */
 	TPM2_HANDLE hierarchy;      /* TPM2_RH_OWNER */
-	TPM2B_PUBLIC tmpl;          /* makes it again when the saved context has gone (TPM reset) */
-	bool saved;
+	TPM2B_PUBLIC tmpl;          /* makes it again when it has gone (TPM reset), or its saved context */
+	bool stays;                 /* once made it stays loaded, until the connection ends or its place is needed */
+	bool saved;                 /* else: context */
 	TPMS_CONTEXT context;
 };
 
-/* The storage key, ready for use in this sequence: a persistent one costs nothing; a saved one is loaded from its
- * context, or made again from its template, which must give the same name (CKR_TOKEN_NOT_RECOGNIZED: another TPM, or
- * it was cleared), and flushed when the sequence ends. */
+/* The storage key, ready for use in this sequence: a persistent one costs nothing, nor does one that stays, once it is
+ * loaded; a saved one is loaded from its context, and flushed when the sequence ends.  What isn't there is made again
+ * from its template, which must give the same name (CKR_TOKEN_NOT_RECOGNIZED: another TPM, or it was cleared). */
 CK_RV handles_storage(struct conn *c, struct storage *storage, struct entity *ret) MUST_CHECK;
+/* A primary that this sequence made stays loaded from now on, as the storage key that `stays`. */
+void handles_stay(struct conn *c, const struct entity *primary);
+/* Where the storage key of that name is, if it is one that stays and is loaded; else 0. */
+TPM2_HANDLE handles_staying(const struct conn *c, const TPM2B_NAME *name);
 
 /* Loads what tpm2_context_save() put away, e.g. a sequence object; flushed when the sequence of commands ends. */
 CK_RV handles_context(struct conn *c, const TPMS_CONTEXT *context, struct entity *ret) MUST_CHECK;

@@ -220,9 +220,38 @@ static CK_RV find_persistent(struct conn *c, struct parent *p, bool *ret)
 	return CKR_OK;
 }
 
+/* A bare TPM keeps it over a reconnection. */
+static CK_RV find_staying(struct conn *c, struct parent *p, bool *ret)
+{
+	struct storage s = {.hierarchy = TPM2_RH_OWNER, .stays = true};
+	TPM2_HANDLE at = p->given || !p->tmpl ? 0 : handles_staying(c, &p->rec.name);
+
+	*ret = false;
+	if (!at)
+		return CKR_OK;
+	TRY(tpm2_read_public(c, at, &s.public, &s.entity.name, ret));
+	*ret = *ret && is_it(p, &s);
+	if (!*ret)
+		return CKR_OK;
+	s.entity.handle = TPM2_RH_NULL;
+	s.tmpl = *p->tmpl;
+	p->storage = s;
+	return CKR_OK;
+}
+
+static CK_RV put_away(struct conn *c, const struct entity *primary, struct storage *s)
+{
+	TRY(tpm2_context_save(c, primary->handle, &s->context));
+	s->saved = true;
+	return tpm2_flush(c, primary->handle);
+}
+
+/* The token's own stays loaded: where there is no persistent one, that costs a connection one TPM2_CreatePrimary and one
+ * TPM2_FlushContext in all, while a saved context would cost two commands more at nearly every use.  Other programs'
+ * are used seldom, and one token may have several: their contexts are saved. */
 static CK_RV find_primary(struct conn *c, struct parent *p, bool *ret)
 {
-	struct storage s = {.hierarchy = TPM2_RH_OWNER};
+	struct storage s = {.entity.handle = TPM2_RH_NULL, .hierarchy = TPM2_RH_OWNER, .stays = !p->given};
 	struct entity primary;
 
 	*ret = false;
@@ -231,14 +260,15 @@ static CK_RV find_primary(struct conn *c, struct parent *p, bool *ret)
 	s.tmpl = *p->tmpl;
 	TRY(make_primary(c, p->tmpl, &s.public, &primary));
 	s.entity.name = primary.name;
-	if (is_it(p, &s)) {
-		s.entity.handle = TPM2_RH_NULL;
-		TRY(tpm2_context_save(c, primary.handle, &s.context));
-		s.saved = true;
-		p->storage = s;
-		*ret = true;
-	}
-	return tpm2_flush(c, primary.handle);
+	*ret = is_it(p, &s);
+	if (!*ret)
+		return tpm2_flush(c, primary.handle);
+	if (s.stays)
+		handles_stay(c, &primary);
+	else
+		TRY(put_away(c, &primary, &s));
+	p->storage = s;
+	return CKR_OK;
 }
 
 static void explain_missing(const struct parent *p)
@@ -258,6 +288,8 @@ CK_RV parent_storage(struct conn *c, struct parent *p, struct storage **ret)
 
 	if (p->looked != conn_generation(c)) {
 		TRY(find_persistent(c, p, &found));
+		if (!found)
+			TRY(find_staying(c, p, &found));
 		if (!found)
 			TRY(find_primary(c, p, &found));
 		p->found = found;

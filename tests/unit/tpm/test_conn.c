@@ -147,6 +147,41 @@ Test(conn, storage_key_from_its_context)
 	expect_clean();
 }
 
+static CK_RV crowd_body(struct conn *c, void *arg UNUSED)
+{
+	struct entity owner, made[CONN_MAX_OBJECTS];
+	TPM2B_PUBLIC public;
+
+	entity_permanent(&owner, TPM2_RH_OWNER, NO_BYTES);
+	for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+		public = (TPM2B_PUBLIC){0};
+		TRY(tpm2_create_primary(c, &owner, NULL, &storage.tmpl, &public, &made[i]));
+	}
+	return CKR_OK;
+}
+
+Test(conn, storage_key_that_stays)
+{
+	struct key k, other;
+
+	swtpm_storage(conn, true, &storage);
+	k = make(TPM2_ALG_ECC);
+	other = make(TPM2_ALG_ECC);
+	storage.saved = false;
+	storage.stays = true;
+	cr_expect_eq(sign_commands(&k, false), 3); /* CreatePrimary, Load, Sign */
+	cr_expect_eq(sign_commands(&k, true), 2);
+	cr_expect_eq(sign_commands(&other, false), 3); /* FlushContext, Load, Sign */
+	cr_expect_eq(swtpm_census(&tpm).objects, 2, "the storage key, and one key");
+	cr_expect_eq(conn_run(conn, RC_ADMIN, crowd_body, NULL), CKR_OK);
+	cr_expect_eq(swtpm_census(&tpm).objects, 0, "where all places are wanted it goes, too");
+	cr_expect_eq(sign_commands(&k, false), 3);
+	swtpm_restart(&tpm);
+	cr_expect_eq(sign(&other, true), CKR_OK);
+	cr_expect_eq(swtpm_census(&tpm).objects, 2);
+	expect_clean();
+}
+
 Test(conn, another_tpm_is_not_recognized)
 {
 	struct key k;
