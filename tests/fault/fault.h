@@ -6,21 +6,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How an exchange with the TPM goes wrong. */
+/* How it goes wrong. */
 enum fault_how {
-	FAULT_CODE,        /* the TPM isn't asked; `code` is its answer */
+	FAULT_CODE,        /* `code` is the answer: a TPM's response code (the TPM isn't asked), what a TCTI's operation
+			      gives, or an errno */
+	/* Of TPM commands (`tcti_fault`): */
 	FAULT_LOST_BEFORE, /* the connection breaks before the command arrives */
 	FAULT_LOST_AFTER,  /* … after the TPM has executed it */
-	FAULT_TRUNCATED,   /* the second half of the answer is missing */
-	FAULT_DAMAGED,     /* the answer's header is damaged */
+	FAULT_TRUNCATED,   /* only the first `where` bytes of the answer arrive; 0: its first half */
+	FAULT_DAMAGED,     /* a bit of the answer's byte number `where` is another (counted from its end if negative) */
+	FAULT_LATE,        /* the answer comes only once the caller has given up waiting; it must not be taken for another's */
+	/* Of reads and writes: */
+	FAULT_SHORT,       /* it does a part of the work, and says so: at least one byte, half at most */
 };
 
 struct fault {
 	unsigned long calls;  /* since the test set it to 0 */
 	unsigned long at;     /* the call that fails, from 1; 0: none */
 	bool for_good;        /* and each after it */
-	enum fault_how how;   /* of the TPM's transport only */
-	uint32_t code;        /* the errno, or the TPM's response code */
+	enum fault_how how;
+	uint32_t code;
+	int where;
 	unsigned long struck; /* faults made */
 	const char *last;     /* what the last one hit */
 };
@@ -38,9 +44,14 @@ static inline bool fault_hits(struct fault *f, const char *what)
 
 /* What the module of the fault tests has in one place (inject.c). */
 struct faults {
-	struct fault memory, files, keys;
+	struct fault memory, files, keys, evp;
+	long outstanding; /* blocks that the module has allocated and not freed, libcrypto's objects that it made included */
 	bool timeless;    /* who sleeps wakes at once, and the monotonic clock has gone on */
 	int64_t ahead_ns; /* how far */
 };
+
+/* What libtcti-fault.so has, besides `struct fault tcti_fault`, which counts commands: each call of a TCTI's functions
+ * (init, transmit, receive, cancel, getPollHandles, setLocality), which fails with `code`. */
+#define FAULT_TCTI_OPERATIONS "tcti_operations"
 
 #endif
