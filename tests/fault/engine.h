@@ -52,6 +52,8 @@ struct scenario {
 	enum stage stage;
 	unsigned traits;
 	unsigned contexts;    /* 0: it sends no command to a TPM */
+	CK_RV answer;         /* the right one; CKR_OK unless a row says otherwise (a signature that isn't one) */
+	const char *config;   /* further lines of [slot test], from harness_up() on, or NULL */
 	/* Each of these may be NULL, but `call`; all but `call` run without faults, and assert (cr_assert) what they do. */
 	void (*base)(void);   /* the stage is reached: makes, or finds again, the objects that the call works with.  Called
 				 before each round, so that it is quick when nothing is lost */
