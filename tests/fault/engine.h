@@ -52,7 +52,6 @@ struct scenario {
 	enum stage stage;
 	unsigned traits;
 	unsigned contexts;    /* 0: it sends no command to a TPM */
-	CK_RV answer;         /* what the call says when nothing fails (a wrong PIN: CKR_PIN_INCORRECT).  0: CKR_OK */
 	CK_RV answer;         /* the right one; CKR_OK unless a row says otherwise (a signature that isn't one) */
 	const char *config;   /* further lines of [slot test], from harness_up() on, or NULL */
 	/* Each of these may be NULL, but `call`; all but `call` run without faults, and assert (cr_assert) what they do. */
