@@ -1,21 +1,10 @@
-/* What the tests of PINs share: calls that are killed half-way, and the TPM as its owner and strangers see it. */
+/* What the tests of PINs share: the TPM as its owner and strangers see it. */
 #ifndef TESTS_PIN_H
 #define TESTS_PIN_H
 
 #include "harness.h"
+#include "killer.h"
 #include "tpm.h"
-
-/* ---- a call that is killed (killer.c) ---- */
-
-/* A C_ call in a process of its own: prepare() brings the module there, then call() is watched.  Each returns 0, or a
- * number that tells where it failed. */
-struct victim {
-	int (*prepare)(void);
-	int (*call)(void);
-};
-/* Kills the process as it enters its nth system call (from 1) in call().  Gives false when call() ends before that, or
- * nth is 0; then *ret_status is what it returned.  *ret_calls (may be NULL): system calls made. */
-bool kill_at(const struct victim *v, unsigned long nth, int *ret_status, unsigned long *ret_calls);
 
 /* ---- the TPM (owner.c); while the module has no connection ---- */
 
