@@ -7,6 +7,7 @@
 #include "lock.h"
 #include "session.h"
 #include "stream.h"
+#include "whole.h"
 
 /* Of each command: what repeating it would do. */
 enum {
@@ -90,6 +91,7 @@ void held_settle(struct conn *c);
 
 struct transport {
 	TSS2_TCTI_CONTEXT *tcti;
+	struct whole whole;    /* between the two */
 	TSS2_SYS_CONTEXT *sys;
 	_Atomic bool managed;  /* a resource manager is behind it; read without the lock */
 	bool device;           /* a device node; else a socket */

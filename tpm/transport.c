@@ -173,7 +173,7 @@ CK_RV transport_open(struct transport *t, const char *slot, const char *tcti, TS
 	stream_init(&t->stream, tcti);
 	rc = tcti_open(tcti, &t->tcti);
 	if (rc == TSS2_RC_SUCCESS) {
-		rc = sys_open(t->tcti, &t->sys);
+		rc = sys_open(whole_init(&t->whole, t->tcti), &t->sys);
 		if (rc != TSS2_RC_SUCCESS)
 			Tss2_TctiLdr_Finalize(&t->tcti);
 	}

@@ -285,6 +285,33 @@ Test(conn, every_lost_answer_is_repeated_and_leaves_nothing)
 	expect_clean();
 }
 
+/* What SYS's buffer holds beyond the answer was there before. */
+static TSS2_RC cut_answer(uint32_t cc UNUSED, unsigned n, uint8_t *answer, size_t *size)
+{
+	if (hit(n)) {
+		*size -= fault;
+		memset(answer + *size, 0xa5, fault);
+	}
+	return TSS2_RC_SUCCESS;
+}
+
+Test(conn, a_part_of_an_answer_is_none)
+{
+	struct key k = cold_key();
+
+	for (unsigned cut = 1; cut <= 10; cut += 9)
+		for (unsigned n = 1; n <= 8; n++) {
+			handles_drop(conn, k.blob.id);
+			wrap->receive = cut_answer;
+			arm(n, 1, cut);
+			cr_expect_eq(sign(&k, true), CKR_OK, "answer %u", n);
+			wrap->receive = NULL;
+			cr_expect_eq(sign(&k, true), CKR_OK);
+			cr_expect_eq(swtpm_census(&tpm).sessions, 0, "answer %u", n);
+		}
+	expect_clean();
+}
+
 Test(conn, every_lost_command_is_repeated)
 {
 	struct key k = cold_key();
