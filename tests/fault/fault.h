@@ -13,9 +13,11 @@ enum fault_how {
 	/* Of TPM commands (`tcti_fault`): */
 	FAULT_LOST_BEFORE, /* the connection breaks before the command arrives */
 	FAULT_LOST_AFTER,  /* … after the TPM has executed it */
-	FAULT_TRUNCATED,   /* only the first `where` bytes of the answer arrive; 0: its first half */
+	FAULT_TRUNCATED,   /* only the first `where` bytes of the answer arrive; 0: its first half; negative: all but that
+			      many.  At least its last byte is missing */
 	FAULT_DAMAGED,     /* a bit of the answer's byte number `where` is another (counted from its end if negative) */
-	FAULT_LATE,        /* the answer comes only once the caller has given up waiting; it must not be taken for another's */
+	FAULT_LATE,        /* the caller waits for the answer in vain `where` times, and finds it at the next one; 0: it
+			      never comes, as long as that connection lives.  The TPM has acted */
 	/* Of reads and writes: */
 	FAULT_SHORT,       /* it does a part of the work, and says so: at least one byte, half at most */
 };
