@@ -187,7 +187,7 @@ def terminal(found):
     for token in found.tokens():
         lines += ["", f"All functions, {TOKENS.get(token, token)} token", header,
                   *function_lines(found.of(token=token), kinds)]
-    lines += ["", "In all", header, *function_lines(found, kinds), "", general_words(found)]
+    lines += ["", "In all", header, *function_lines(found, kinds), "", *textwrap.wrap(general_words(found), 99)]
     for v in found.violations:
         lines += textwrap.wrap(f"VIOLATION {v.function}/{v.variant} ({v.token}, {v.kind}): {v.words}", 99,
                                subsequent_indent="  ")
