@@ -2,11 +2,11 @@
  * to fail in every way, once and from then on, and the judge looks at what is left (design 9.3).
  *
  *   scenario_*.c  the scenarios            ways.c   how things fail, and what the answer must then be
- *   engine.c      the rounds               judge.c  the token from outside, before and after
+ *   engine.c      the rounds               state.c  the token from outside, before and after
  *   rig.c         the place, the stages    result.c what was found, as lines of a table
  *   watcher.c     the second process       inject.c, tcti_fault.c  where faults are made
  *
- * One process sweeps one scenario (a Criterion test; the environment says which).  From the environment, besides the
+ * One process sweeps the scenarios that the environment names (one Criterion test).  From the environment, besides the
  * harness's: SIGNET_FAULT_SCENARIO, a shell pattern for "C_Function/variant"; SIGNET_FAULT_KINDS, names of kinds with
  * commas between (default: all); SIGNET_FAULT_SAMPLE, n: each nth fault only (default: 1); SIGNET_FAULT_RESULTS, the file
  * that the lines are appended to (default: none); SIGNET_FAULT_AT, "way/n/once|on": that fault only, told in detail. */
