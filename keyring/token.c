@@ -125,7 +125,7 @@ static CK_RV kr_info(struct token *tok, struct token_info *ret)
 {
 	struct kr_token *t = kr_of(tok);
 	const char *label = conf_get(t->conf, "label");
-	struct token_info info = {0};
+	struct token_info info = {.brief = ret->brief};
 	CK_RV rv;
 
 	describe_slot(t, &info);
@@ -144,6 +144,10 @@ static CK_RV kr_info(struct token *tok, struct token_info *ret)
 		snprintf(info.label, sizeof info.label, "%s", label ? label : "");
 	if (t->store.ring == 0 && !t->pin_none)
 		info.flags |= CKF_LOGIN_REQUIRED;
+	if (info.brief) {
+		info.replaced = t->was_removed;
+		t->was_removed = false;
+	}
 	*ret = info;
 	return CKR_OK;
 }

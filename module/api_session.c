@@ -15,7 +15,7 @@ static CK_RV learn_token(struct slot *slot)
 
 		if (rv == CKR_HOST_MEMORY)
 			return rv;
-		TRY(slot_info(slot, true, &info)); /* says what is there now, whatever sync() found gone */
+		TRY(slot_info(slot, true, &info)); /* says what is there now, whatever has gone */
 	}
 	return slot->flags & CKF_TOKEN_INITIALIZED ? CKR_OK : CKR_TOKEN_NOT_RECOGNIZED;
 }

@@ -160,6 +160,8 @@ CK_RV slot_info(struct slot *s, bool brief, struct token_info *ret)
 	rv = s->token->ops->info(s->token, ret);
 	if (rv != CKR_OK)
 		return rv;
+	if (ret->replaced) /* while nobody here had a session */
+		slot_removed(s);
 	s->flags = ret->flags;
 	s->login_required = (ret->flags & CKF_LOGIN_REQUIRED) != 0;
 	return CKR_OK;

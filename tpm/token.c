@@ -248,8 +248,13 @@ static CK_RV tpm_info(struct token *tok, struct token_info *ret)
 	TRY(ask_tpm(&d, ret->brief));
 	if (conn_poisoned(t->conn))
 		i.flags |= CKF_ERROR_STATE;
+	rv = t->parent && parent_foreign(t->parent, t->conn) ? CKR_TOKEN_NOT_RECOGNIZED : CKR_OK;
+	if (rv == CKR_OK && ret->brief) {
+		i.replaced = t->replaced;
+		t->replaced = false;
+	}
 	*ret = i;
-	return t->parent && parent_foreign(t->parent, t->conn) ? CKR_TOKEN_NOT_RECOGNIZED : CKR_OK;
+	return rv;
 }
 
 /* ---- PINs ---- */

@@ -42,6 +42,8 @@ struct token_info {
 	bool removable;        /* CKF_REMOVABLE_DEVICE; constant for a slot */
 	bool brief;            /* asked by C_OpenSession: PIN counters and versions may be missing; but whether this is
 	                          the token's hardware is to be known (CKR_TOKEN_NOT_RECOGNIZED) */
+	bool replaced;         /* answers `brief`: the backend had seen another token here, and sync() hasn't said yet
+	                          that it is gone; now it doesn't any more */
 };
 
 /* What the token can do with a *base* mechanism: a mechanism without a digest in its name (CKM_RSA_PKCS, CKM_ECDSA,

@@ -168,3 +168,28 @@ Test(processes, makers_and_destroyers)
 	s = open_session(RO);
 	cr_assert(find(s, TEMPLATE(A_ULONG(CKA_CLASS, CKO_DATA)), NULL) == 1);
 }
+
+static int initializer(void)
+{
+	CK_UTF8CHAR text[32];
+
+	memset(text, 'B', sizeof text);
+	if (h.f->C_Initialize(NULL) != CKR_OK ||
+	    h.f->C_InitToken(h.slot, (CK_UTF8CHAR *)SO_PIN, strlen(SO_PIN), text) != CKR_OK)
+		return 1;
+	return h.f->C_Finalize(NULL) == CKR_OK ? 0 : 2;
+}
+
+/* A removal is told to who had a session then, and to nobody else.  (A bare TPM would serve one process at a time.) */
+Test(processes, a_token_initialized_anew_while_nobody_has_a_session)
+{
+	only_kind(&kind_keyring);
+	token_flags(); /* so that it is known here */
+	cr_assert(in_child(initializer) == 0);
+	token_flags();
+	CK_SESSION_HANDLE s = open_session(RW);
+	cr_assert(find(s, TEMPLATE(A_ULONG(CKA_CLASS, CKO_DATA)), NULL) == 0);
+	cr_assert(in_child(initializer) == 0);
+	EXPECT(CKR_DEVICE_REMOVED, C_FindObjectsInit, s, NULL, 0);
+	EXPECT(CKR_SESSION_HANDLE_INVALID, C_FindObjectsInit, s, NULL, 0);
+}
