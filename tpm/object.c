@@ -287,14 +287,17 @@ static void drop_half(struct record *r, uint8_t index)
 	r->n--;
 }
 
+/* The front forgets the destroyed object by itself.  Of a record that is gone it may know the other half all the same, if
+ * another process destroyed that just before: then sync() finds the entry unlisted, and tells it. */
 static void forget_half(struct tpm_token *t, const struct tpm_obj *p, bool all)
 {
 	struct known *k = tpm_known_find(&t->known, p->record);
 
-	if (k && all)
+	if (!k)
+		return;
+	k->told &= (uint8_t)~(1u << p->index);
+	if (all && !k->told)
 		tpm_known_remove(&t->known, k);
-	else if (k)
-		k->told &= (uint8_t)~(1u << p->index);
 }
 
 static CK_RV destroy_stored(struct tpm_token *t, const struct tpm_obj *p)
