@@ -12,6 +12,15 @@
 #ifdef NO_admin
 const struct scenario admin_scenarios[] = {{0}};
 #endif
+#ifdef NO_session
+const struct scenario session_scenarios[] = {{0}};
+#endif
+#ifdef NO_object
+const struct scenario object_scenarios[] = {{0}};
+#endif
+#ifdef NO_stub
+const struct scenario stub_scenarios[] = {{0}};
+#endif
 #ifdef NO_key
 const struct scenario key_scenarios[] = {{0}};
 #endif
