@@ -44,11 +44,21 @@ static inline bool fault_hits(struct fault *f, const char *what)
 	return true;
 }
 
-/* What the module of the fault tests has in one place (inject.c). */
+/* What the module of the fault tests has in one place (inject.c).  `calls` counts the calls that can fail so: reads and
+ * writes where the order is FAULT_SHORT, else all.
+ *
+ * libcrypto's functions have a usual failure (code 0: NULL, 0, …), and some a negative one besides (code 1; the others
+ * aren't counted then).  `where` is the reason in libcrypto's error queue; 0: ERR_R_INTERNAL_ERROR. */
 struct faults {
-	struct fault memory, files, keys, evp;
-	long outstanding; /* blocks that the module has allocated and not freed, libcrypto's objects that it made included */
-	bool timeless;    /* who sleeps wakes at once, and the monotonic clock has gone on */
+	struct fault memory; /* what allocates */
+	struct fault files;  /* system calls about files: the store's, the configuration's, the log's */
+	struct fault keys;   /* the keyring's system calls, and its lock's */
+	struct fault sockets; /* system calls on the way to the TPM, past its TCTI: codes are errnos */
+	struct fault evp;
+	long outstanding; /* blocks that the module has allocated and not freed, objects that it had libraries make and
+			     hasn't let go; C_Finalize keeps libcrypto's context (base/crypto.h) */
+	bool timeless;    /* who sleeps, or waits for what doesn't come, wakes at once, and the monotonic clock has gone
+			     on; a peer on the network is still waited for */
 	int64_t ahead_ns; /* how far */
 };
 

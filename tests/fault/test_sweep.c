@@ -285,7 +285,7 @@ static struct snapshot look(void)
  * slot whose anchor can't be searched has no token. */
 static bool right_there(const struct swept *s, const struct fault *f, CK_RV rv)
 {
-	static const char *const lock[] = {"socket", "bind", "listen"};
+	static const char *const lock[] = {"socket", "bind", "listen", "connect", "poll", "close"};
 
 	if (rv == CKR_TOKEN_NOT_PRESENT)
 		return s->no_session && (f->code == EKEYREVOKED || f->code == EACCES);
