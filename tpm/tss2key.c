@@ -201,9 +201,7 @@ static void put_explicit(struct buffer *out, uint8_t outer, uint8_t inner, struc
 
 	buffer_init(&b, TSS2_KEY_MAX_SIZE);
 	der_put(&b, inner, content);
-	if (buffer_status(&b) != CKR_OK)
-		out->rv = out->rv == CKR_OK ? b.rv : out->rv;
-	der_put(out, outer, buffer_bytes(&b));
+	der_put_buffer(out, outer, &b);
 }
 
 static void put_parent(struct buffer *out, TPM2_HANDLE parent)
@@ -243,7 +241,7 @@ static CK_RV emit_der(const struct tss2_key *k, struct buffer *out)
 		put_explicit(&b, TAG_RSA_PARENT, TAG_BOOLEAN, BYTES(&yes, 1));
 	put_parent(&b, k->parent);
 	TRY(put_blobs(&b, k));
-	der_put(out, DER_SEQUENCE, buffer_bytes(&b));
+	der_put_buffer(out, DER_SEQUENCE, &b);
 	return buffer_status(out);
 }
 

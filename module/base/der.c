@@ -93,6 +93,13 @@ void der_put(struct buffer *out, uint8_t tag, struct bytes content)
 	buffer_put(out, content);
 }
 
+void der_put_buffer(struct buffer *out, uint8_t tag, const struct buffer *content)
+{
+	if (content->rv != CKR_OK && out->rv == CKR_OK)
+		out->rv = content->rv;
+	der_put(out, tag, buffer_bytes(content));
+}
+
 void der_put_number(struct buffer *out, struct bytes magnitude)
 {
 	struct bytes v = strip(magnitude);
@@ -199,6 +206,6 @@ bool ecdsa_raw_to_der(struct bytes rs, struct buffer *out)
 		return false;
 	der_put_number(&inner, BYTES(rs.ptr, half));
 	der_put_number(&inner, BYTES(rs.ptr + half, half));
-	der_put(out, DER_SEQUENCE, buffer_bytes(&inner));
-	return inner.rv == CKR_OK && out->rv == CKR_OK;
+	der_put_buffer(out, DER_SEQUENCE, &inner);
+	return out->rv == CKR_OK;
 }

@@ -45,6 +45,8 @@ struct bytes der_read_number(struct reader *r);
 struct bytes der_read_bits(struct reader *r, uint8_t tag);
 /* Appends one element.  Content of more than 65 535 bytes: the buffer's status becomes CKR_DATA_LEN_RANGE. */
 void der_put(struct buffer *out, uint8_t tag, struct bytes content);
+/* The same of content that was written into a buffer: what failed there has failed here. */
+void der_put_buffer(struct buffer *out, uint8_t tag, const struct buffer *content);
 /* A big-endian magnitude (empty: zero) as an INTEGER, in its shortest form. */
 void der_put_number(struct buffer *out, struct bytes magnitude);
 /* A BIT STRING of whole bytes. */

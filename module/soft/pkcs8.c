@@ -49,9 +49,8 @@ static CK_RV put_rsa(const struct attrs *key, struct buffer *params, struct buff
 			return CKR_KEY_UNEXTRACTABLE;
 		der_put_number(&members, v);
 	}
-	TRY(buffer_status(&members));
 	buffer_put(params, BYTES_OF(null_params));
-	der_put(inner, DER_SEQUENCE, buffer_bytes(&members));
+	der_put_buffer(inner, DER_SEQUENCE, &members);
 	return CKR_OK;
 }
 
@@ -119,7 +118,7 @@ static void put_point(struct buffer *out, struct bytes point)
 
 	buffer_init(&bits, 256);
 	der_put_bits(&bits, point);
-	der_put(out, TAG_1, buffer_bytes(&bits));
+	der_put_buffer(out, TAG_1, &bits);
 }
 
 static CK_RV put_ec(const struct attrs *key, struct buffer *params, struct buffer *inner)
@@ -141,9 +140,8 @@ static CK_RV put_ec(const struct attrs *key, struct buffer *params, struct buffe
 	point = known_point(key, c);
 	if (point.len > 0)
 		put_point(&parts, point);
-	TRY(buffer_status(&parts));
 	buffer_put(params, c->oid);
-	der_put(inner, DER_SEQUENCE, buffer_bytes(&parts));
+	der_put_buffer(inner, DER_SEQUENCE, &parts);
 	return CKR_OK;
 }
 
@@ -277,13 +275,10 @@ static CK_RV export_private(const struct attrs *key, struct buffer *out)
 		return CKR_KEY_NOT_WRAPPABLE;
 	buffer_put(&algorithm, row->oid);
 	TRY(row->put(key, &algorithm, &inner));
-	TRY(buffer_status(&algorithm));
-	TRY(buffer_status(&inner));
 	der_put_number(&body, NO_BYTES);
-	der_put(&body, DER_SEQUENCE, buffer_bytes(&algorithm));
-	der_put(&body, DER_OCTETS, buffer_bytes(&inner));
-	TRY(buffer_status(&body));
-	der_put(out, DER_SEQUENCE, buffer_bytes(&body));
+	der_put_buffer(&body, DER_SEQUENCE, &algorithm);
+	der_put_buffer(&body, DER_OCTETS, &inner);
+	der_put_buffer(out, DER_SEQUENCE, &body);
 	return buffer_status(out);
 }
 

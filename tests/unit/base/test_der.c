@@ -118,3 +118,16 @@ Test(der, nothing_longer_is_put)
 	cr_assert_eq(buffer_status(&b), CKR_DATA_LEN_RANGE);
 	cr_assert_eq(b.len, 0);
 }
+
+/* An element of which a part couldn't be written isn't written without it. */
+Test(der, content_that_failed)
+{
+	struct buffer inner CLEANUP(buffer_done), b CLEANUP(buffer_done);
+
+	buffer_init(&inner, 3);
+	buffer_init(&b, 64);
+	der_put(&inner, DER_OCTETS, BYTES("abcd", 4));
+	der_put_buffer(&b, DER_SEQUENCE, &inner);
+	cr_assert_eq(buffer_status(&b), CKR_DEVICE_MEMORY);
+	cr_assert_eq(b.len, 0);
+}
