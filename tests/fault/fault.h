@@ -48,11 +48,11 @@ static inline bool fault_hits(struct fault *f, const char *what)
  * writes where the order is FAULT_SHORT, else all.
  *
  * libcrypto's functions have a usual failure (code 0: NULL, 0, …), and some a negative one besides (code 1; the others
- * aren't counted then).  `where` is the reason in libcrypto's error queue; 0: ERR_R_INTERNAL_ERROR. */
+ * aren't counted then).  `where` is the reason in its error queue; 0: ERR_R_INTERNAL_ERROR. */
 struct faults {
-	struct fault memory; /* what allocates */
-	struct fault files;  /* system calls about files: the store's, the configuration's, the log's */
-	struct fault keys;   /* the keyring's system calls, and its lock's */
+	struct fault memory;  /* what allocates */
+	struct fault files;   /* system calls about files: the store's, the configuration's, the log's */
+	struct fault keys;    /* the keyring's system calls, and its lock's */
 	struct fault sockets; /* system calls on the way to the TPM, past its TCTI: codes are errnos */
 	struct fault evp;
 	long outstanding; /* blocks that the module has allocated and not freed, objects that it had libraries make and

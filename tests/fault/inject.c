@@ -1,5 +1,5 @@
-/* In the module of the fault tests, beside the product's own libraries: orders, and time.  What only costs time is cheap
- * here: sleeping, scrypt, fsync. */
+/* In the module of the fault tests, beside the product's own libraries: orders, and time.  What only costs time is
+ * cheap here: sleeping, scrypt, fsync. */
 #include "inject.h"
 
 #include <errno.h>

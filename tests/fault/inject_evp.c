@@ -46,7 +46,8 @@ SAYS(int, BN_div, 0, 0, (BIGNUM *d, BIGNUM *rem, const BIGNUM *a, const BIGNUM *
 SAYS(int, BN_gcd, 0, 0, (BIGNUM *r, const BIGNUM *a, const BIGNUM *b, BN_CTX *c), (r, a, b, c))
 SAYS(int, BN_mod_exp, 0, 0, (BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BIGNUM *m, BN_CTX *c), (r, a, p, m, c))
 SAYS(int, BN_mod_exp_mont_consttime, 0, 0,
-     (BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BIGNUM *m, BN_CTX *c, BN_MONT_CTX *mont), (r, a, p, m, c, mont))
+     (BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BIGNUM *m, BN_CTX *c, BN_MONT_CTX *mont),
+     (r, a, p, m, c, mont))
 SAYS(int, BN_mod_mul, 0, 0, (BIGNUM *r, const BIGNUM *a, const BIGNUM *b, const BIGNUM *m, BN_CTX *c), (r, a, b, m, c))
 SAYS(int, BN_mod_sqr, 0, 0, (BIGNUM *r, const BIGNUM *a, const BIGNUM *m, BN_CTX *c), (r, a, m, c))
 SAYS(int, BN_mul, 0, 0, (BIGNUM *r, const BIGNUM *a, const BIGNUM *b, BN_CTX *c), (r, a, b, c))
@@ -55,7 +56,8 @@ SAYS(int, BN_set_word, 0, 0, (BIGNUM *a, BN_ULONG w), (a, w))
 SAYS(int, BN_sub, 0, 0, (BIGNUM *r, const BIGNUM *a, const BIGNUM *b), (r, a, b))
 SAYS(int, BN_sub_word, 0, 0, (BIGNUM *a, BN_ULONG w), (a, w))
 SAYS(int, EC_POINT_mul, 0, 0,
-     (const EC_GROUP *g, EC_POINT *r, const BIGNUM *n, const EC_POINT *q, const BIGNUM *m, BN_CTX *c), (g, r, n, q, m, c))
+     (const EC_GROUP *g, EC_POINT *r, const BIGNUM *n, const EC_POINT *q, const BIGNUM *m, BN_CTX *c),
+     (g, r, n, q, m, c))
 SAYS(size_t, EC_POINT_point2oct, 0, 0,
      (const EC_GROUP *g, const EC_POINT *p, point_conversion_form_t form, unsigned char *out, size_t n, BN_CTX *c),
      (g, p, form, out, n, c))
@@ -69,7 +71,8 @@ SAYS(int, EVP_CipherInit_ex2, 0, 0,
 SAYS(int, EVP_CipherUpdate, 0, 0, (EVP_CIPHER_CTX *c, unsigned char *out, int *n, const unsigned char *in, int in_n),
      (c, out, n, in, in_n))
 SAYS(int, EVP_Digest, 0, 0,
-     (const void *in, size_t n, unsigned char *out, unsigned *out_n, const EVP_MD *md, ENGINE *e), (in, n, out, out_n, md, e))
+     (const void *in, size_t n, unsigned char *out, unsigned *out_n, const EVP_MD *md, ENGINE *e),
+     (in, n, out, out_n, md, e))
 SAYS(int, EVP_DigestFinal_ex, 0, 0, (EVP_MD_CTX *c, unsigned char *out, unsigned *n), (c, out, n))
 SAYS(int, EVP_DigestInit_ex2, 0, 0, (EVP_MD_CTX *c, const EVP_MD *md, const OSSL_PARAM p[]), (c, md, p))
 SAYS(int, EVP_DigestSign, 0, 0, (EVP_MD_CTX *c, unsigned char *out, size_t *n, const unsigned char *in, size_t in_n),
@@ -88,7 +91,8 @@ SAYS(int, EVP_EncryptUpdate, 0, 0, (EVP_CIPHER_CTX *c, unsigned char *out, int *
      (c, out, n, in, in_n))
 SAYS(int, EVP_KDF_derive, 0, 0, (EVP_KDF_CTX *c, unsigned char *out, size_t n, const OSSL_PARAM p[]), (c, out, n, p))
 SAYS(int, EVP_MAC_final, 0, 0, (EVP_MAC_CTX *c, unsigned char *out, size_t *n, size_t cap), (c, out, n, cap))
-SAYS(int, EVP_MAC_init, 0, 0, (EVP_MAC_CTX *c, const unsigned char *key, size_t n, const OSSL_PARAM p[]), (c, key, n, p))
+SAYS(int, EVP_MAC_init, 0, 0, (EVP_MAC_CTX *c, const unsigned char *key, size_t n, const OSSL_PARAM p[]),
+     (c, key, n, p))
 SAYS(int, EVP_MAC_update, 0, 0, (EVP_MAC_CTX *c, const unsigned char *in, size_t n), (c, in, n))
 SAYS(int, EVP_PKEY_CTX_set1_rsa_keygen_pubexp, 0, -1, (EVP_PKEY_CTX *c, BIGNUM *e), (c, e))
 SAYS(int, EVP_PKEY_CTX_set_group_name, 0, -1, (EVP_PKEY_CTX *c, const char *name), (c, name))

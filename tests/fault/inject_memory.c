@@ -1,4 +1,5 @@
-/* What allocates, and what is held: blocks of the product's allocators, and of libraries where the product frees them. */
+/* What allocates, and what is held: blocks of the product's allocators, and of libraries where the product frees
+ * them. */
 #include "inject.h"
 
 #include <dirent.h>

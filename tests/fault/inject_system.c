@@ -201,7 +201,6 @@ static struct kr_sys faulty_keys;
 	X(long, persistent, (uid_t uid, key_serial_t into), (uid, into))                                               \
 	X(long, update, (key_serial_t key, const void *p, size_t n), (key, p, n))                                      \
 	X(long, setperm, (key_serial_t key, key_perm_t perm), (key, perm))                                             \
-	X(long, set_timeout, (key_serial_t key, unsigned seconds), (key, seconds))                                     \
 	X(long, describe, (key_serial_t key, char *ret, size_t cap), (key, ret, cap))                                  \
 	X(long, read, (key_serial_t key, char *ret, size_t cap), (key, ret, cap))                                      \
 	X(long, link, (key_serial_t key, key_serial_t ring), (key, ring))                                              \
