@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "crypto.h"
 #include "err.h"
 
 static const struct {
@@ -103,34 +102,6 @@ void anchor_refresh(const struct anchor *a)
 
 	if (a->kind == ANCHOR_PERSISTENT)
 		(void)hold_anchor(a, &h);
-}
-
-#define NURSERY_SECONDS 60
-
-int anchor_nursery(const struct anchor *a, struct stage *ret)
-{
-	struct hold h CLEANUP(hold_done) = {0};
-	struct stage s CLEANUP(stage_done) = {0};
-	char name[] = "signet:new:0123456789abcdef";
-	uint8_t random[8];
-	int err;
-
-	if (a->kind == ANCHOR_PERSISTENT)
-		return EACCES; /* possessed only while we hold it */
-	err = hold_anchor(a, &h);
-	if (err != 0)
-		return err;
-	if (random_bytes(random, sizeof random) != CKR_OK)
-		return KR_HOST_MEMORY;
-	hex_encode(BYTES_OF(random), strrchr(name, ':') + 1);
-	err = stage_key(h.ring, "keyring", name, NO_BYTES, anchor_perm(a), &s);
-	if (err == 0)
-		err = kr_errno(kr_sys->set_timeout(s.key, NURSERY_SECONDS));
-	if (err != 0)
-		return err;
-	*ret = s;
-	s.key = 0;
-	return 0;
 }
 
 int anchor_place(const struct anchor *a, struct stage *ring)

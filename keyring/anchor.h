@@ -37,9 +37,6 @@ struct anchor_view {
 struct anchor_view anchor_look(const struct anchor *a);
 /* Restarts the timer of a persistent keyring. */
 void anchor_refresh(const struct anchor *a);
-/* A ring in the anchor, of a name of its own, to build the token's ring in; should we die, it expires.  EACCES: this
- * thread wouldn't possess what is in it. */
-int anchor_nursery(const struct anchor *a, struct stage *ret) MUST_CHECK;
 /* Puts a staged ring in place, if no ring of that name is there: EEXIST.  stage_done() isn't needed after success. */
 int anchor_place(const struct anchor *a, struct stage *ring) MUST_CHECK;
 /* Puts a staged ring in the place of the old one. */

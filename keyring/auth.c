@@ -204,11 +204,11 @@ static CK_RV new_trec(const struct kr_token *t, struct bytes so_pin, const uint8
 	return CKR_OK;
 }
 
-/* The whole ring, outside. */
-static int build_ring_in(key_serial_t home, const struct kr_token *t, struct bytes trec, struct stage *ret)
+/* The whole ring, outside: in this thread's keyring, from which the kernel takes it should we die. */
+static int build_ring(const struct kr_token *t, struct bytes trec, struct stage *ret)
 {
 	struct store st = {.perm = anchor_perm(&t->anchor)};
-	int err = stage_key(home, "keyring", t->anchor.name, NO_BYTES, st.perm, ret);
+	int err = stage_key(KEY_SPEC_THREAD_KEYRING, "keyring", t->anchor.name, NO_BYTES, st.perm, ret);
 
 	st.ring = ret->key;
 	if (err == 0)
@@ -220,38 +220,15 @@ static int build_ring_in(key_serial_t home, const struct kr_token *t, struct byt
 	return err == 0 ? store_fill_reserve(&st) : err;
 }
 
-/* A ring under construction, in a nursery in the anchor or, where this thread doesn't possess that, in its own. */
-struct birth {
-	struct stage nursery, ring;
-};
-
-static void birth_done(struct birth *b)
-{
-	stage_done(&b->ring);
-	stage_done(&b->nursery);
-}
-
-static int build_ring(const struct kr_token *t, struct bytes trec, struct birth *b)
-{
-	int err = anchor_nursery(&t->anchor, &b->nursery);
-
-	if (err == 0)
-		err = build_ring_in(b->nursery.key, t, trec, &b->ring);
-	if (err != EACCES)
-		return err;
-	birth_done(b);
-	return build_ring_in(KEY_SPEC_THREAD_KEYRING, t, trec, &b->ring);
-}
-
 /* The first ring of that name: EEXIST if somebody was faster. */
 static int place_first(struct kr_token *t, struct bytes trec, key_serial_t *ret)
 {
-	struct birth b CLEANUP(birth_done) = {0};
-	int err = build_ring(t, trec, &b);
-	key_serial_t ring = b.ring.key;
+	struct stage s CLEANUP(stage_done) = {0};
+	int err = build_ring(t, trec, &s);
+	key_serial_t ring = s.key;
 
 	if (err == 0)
-		err = anchor_place(&t->anchor, &b.ring);
+		err = anchor_place(&t->anchor, &s);
 	if (err == 0)
 		*ret = ring;
 	return err;
@@ -260,14 +237,14 @@ static int place_first(struct kr_token *t, struct bytes trec, key_serial_t *ret)
 /* Displaces the old ring, whose lock is held, and invalidates it: whoever still looks at it learns that it is gone. */
 static int place_over(struct kr_token *t, struct bytes trec, key_serial_t *ret)
 {
-	struct birth b CLEANUP(birth_done) = {0};
-	int err = build_ring(t, trec, &b);
+	struct stage s CLEANUP(stage_done) = {0};
+	int err = build_ring(t, trec, &s);
 
 	if (err == 0)
-		err = anchor_replace(&t->anchor, &b.ring);
+		err = anchor_replace(&t->anchor, &s);
 	if (err != 0)
 		return err;
-	*ret = b.ring.key;
+	*ret = s.key;
 	(void)kr_sys->invalidate(t->store.ring);
 	return 0;
 }

@@ -33,7 +33,6 @@ const struct kr_sys kr_sys_kernel = {
 	.persistent = keyctl_get_persistent,
 	.update = keyctl_update,
 	.setperm = keyctl_setperm,
-	.set_timeout = keyctl_set_timeout,
 	.describe = keyctl_describe,
 	.read = keyctl_read,
 	.link = keyctl_link,

@@ -19,7 +19,6 @@ struct kr_sys {
 	long (*persistent)(uid_t uid, key_serial_t into);     /* KEYCTL_GET_PERSISTENT */
 	long (*update)(key_serial_t key, const void *payload, size_t len);
 	long (*setperm)(key_serial_t key, key_perm_t perm);
-	long (*set_timeout)(key_serial_t key, unsigned seconds);
 	long (*describe)(key_serial_t key, char *out, size_t cap);
 	long (*read)(key_serial_t key, char *out, size_t cap);
 	long (*link)(key_serial_t key, key_serial_t ring);

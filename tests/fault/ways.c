@@ -181,7 +181,7 @@ static const struct {
 	enum deed deed;
 } deeds[] = {
 	{"socket", LOCKS},  {"bind", LOCKS},     {"listen", LOCKS},      {"connect", LOCKS}, {"poll", LOCKS},
-	{"add_key", CHANGES}, {"update", CHANGES}, {"setperm", CHANGES}, {"set_timeout", CHANGES}, {"link", CHANGES},
+	{"add_key", CHANGES}, {"update", CHANGES}, {"setperm", CHANGES}, {"link", CHANGES},
 	{"unlink", CHANGES}, {"clear", CHANGES}, {"move", CHANGES},      {"invalidate", CHANGES},
 	{"mkdir", CHANGES}, {"write", CHANGES}, {"fsync", CHANGES},     {"fchmod", CHANGES}, {"rename", CHANGES},
 	{"flock", CHANGES}, {"open", READS | CHANGES}, {"close", READS | CHANGES}, {"access", READS | CHANGES},

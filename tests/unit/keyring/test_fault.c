@@ -71,11 +71,6 @@ static long f_unlink(key_serial_t key, key_serial_t ring)
 	return -1;
 }
 
-static long f_set_timeout(key_serial_t key, unsigned seconds)
-{
-	return fails() ? -1 : keyctl_set_timeout(key, seconds);
-}
-
 static long f_invalidate(key_serial_t key)
 {
 	return fails() ? -1 : keyctl_invalidate(key);
@@ -119,7 +114,6 @@ static void install(void)
 	failing.link = f_link;
 	failing.search = f_search;
 	failing.unlink = f_unlink;
-	failing.set_timeout = f_set_timeout;
 	failing.invalidate = f_invalidate;
 	failing.move = f_move;
 	failing.clear = f_clear;
