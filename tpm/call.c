@@ -64,10 +64,24 @@ static bool wait_long(struct call *k)
 	return left > 0 && sleep_for(k->conn, (int)MIN(left, ms));
 }
 
+/* The last way to make room. */
+static bool reclaim(struct call *k, unsigned kind)
+{
+	bool first = !k->reclaimed;
+
+	k->reclaimed = true;
+	return first && held_reclaim(k->conn, kind);
+}
+
 /* After another user's objects or sessions a short wait may find room: a bare TPM is shared by turns. */
 static bool wait_evict(struct call *k)
 {
-	return held_evict(k->conn) || wait_short(k);
+	return held_evict(k->conn) || wait_short(k) || reclaim(k, CALL_OBJECT);
+}
+
+static bool wait_sessions(struct call *k)
+{
+	return wait_short(k) || reclaim(k, CALL_SESSION);
 }
 
 static bool try_selftest(struct call *k)
@@ -80,7 +94,7 @@ static bool again(struct call *k)
 {
 	static bool (*const rows[])(struct call *) = {
 		[RC_RETRY_SHORT] = wait_short,  [RC_RETRY_LONG] = wait_long,  [RC_EVICT] = wait_evict,
-		[RC_DROP_SESSIONS] = wait_short, [RC_SELFTEST] = try_selftest,
+		[RC_DROP_SESSIONS] = wait_sessions, [RC_SELFTEST] = try_selftest,
 	};
 	enum rc_action action = rc_map(k->rc, k->conn->seq.context).action;
 

@@ -37,6 +37,7 @@ struct call {
 	const TPM2B_PUBLIC *makes;     /* CALL_OBJECT: how to know the object again if the answer is lost */
 	TSS2_RC rc;
 	unsigned tries;
+	bool reclaimed;                /* what the dead had left was looked for already */
 	bool refused;                  /* rc was set before anything could be sent */
 	bool spent;                    /* the sequence could not be repeated before this command either */
 };
@@ -86,6 +87,10 @@ bool held_any(const struct conn *c);
 void held_verify(struct conn *c);
 /* After an answer was lost: flushes what the command may have left. */
 void held_settle(struct conn *c);
+/* When a bare TPM is full, and waiting hasn't helped: flushes what a process left that was killed.  CALL_SESSION: all
+ * sessions but ours; CALL_OBJECT: objects like ours.  A bare TPM has one connection at a time, which is this one, and no
+ * process of ours leaves anything when it closes its own.  False: nothing was flushed. */
+bool held_reclaim(struct conn *c, unsigned kind);
 
 /* ---- transport (transport.c) ---- */
 

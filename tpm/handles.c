@@ -202,22 +202,25 @@ static bool is_ours(struct conn *c, TPM2_HANDLE handle)
 	}
 }
 
-static void flush_unknown(struct conn *c, TPM2_HANDLE first, bool sessions)
+/* Flushes what isn't held and what `mine` says yes to (NULL: all of it); how many. */
+static size_t flush_unknown(struct conn *c, TPM2_HANDLE first, bool (*mine)(struct conn *c, TPM2_HANDLE handle),
+			    const char *by)
 {
 	TPM2_HANDLE found[16];
-	size_t n = 0;
+	size_t n = 0, flushed = 0;
 
 	if (tpm2_get_handles(c, first, found, ARRAY_LEN(found), &n) != CKR_OK)
-		return;
+		return 0;
 	for (size_t i = 0; i < n; i++) {
 		bool known = session_of(c, found[i]) || scratch_of(c, found[i]) || key_of(c, found[i]) ||
 			     c->held.staying.object.handle == found[i];
 
-		if (known || !(sessions || is_ours(c, found[i])))
+		if (known || (mine && !mine(c, found[i])))
 			continue;
-		log_info("slot %s: flushing 0x%08x, left by a lost answer", c->slot, found[i]);
-		call_flush(c, found[i]);
+		log_info("slot %s: flushing 0x%08x, left by %s", c->slot, found[i], by);
+		flushed += call_flush(c, found[i]);
 	}
+	return flushed;
 }
 
 /* On a bare TPM another program's session can't be told from ours by looking at it; there, it is one program at a
@@ -228,11 +231,50 @@ void held_settle(struct conn *c)
 
 	c->doubt = 0;
 	if (doubt & CALL_SESSION)
-		flush_unknown(c, TPM2_HR_HMAC_SESSION, true);
+		(void)flush_unknown(c, TPM2_HR_HMAC_SESSION, NULL, "a lost answer");
 	if (doubt & CALL_OBJECT)
-		flush_unknown(c, TPM2_HR_TRANSIENT, false);
+		(void)flush_unknown(c, TPM2_HR_TRANSIENT, is_ours, "a lost answer");
 	if (c->lost || c->late)
 		c->doubt |= doubt;
+}
+
+/* ---- what a dead process left ---- */
+
+/* A public area such as we give to keys and storage keys (public.h, parent.c), or to seals (seal.c). */
+static bool looks_ours(const TPMT_PUBLIC *p)
+{
+	const TPMA_OBJECT fixed = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT;
+	const TPMA_OBJECT key = TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA;
+	const bool guarded = p->objectAttributes & TPMA_OBJECT_NODA || p->authPolicy.size;
+
+	if ((p->objectAttributes & key) == key)
+		return true;
+	return guarded && p->type == TPM2_ALG_KEYEDHASH && (p->objectAttributes & ~key) == fixed;
+}
+
+static bool left_behind(struct conn *c, TPM2_HANDLE handle)
+{
+	TPM2B_PUBLIC public;
+	TPM2B_NAME name;
+
+	switch (call_name(c, handle, &name, &public)) {
+	case CALL_FOUND:
+		return looks_ours(&public.publicArea);
+	case CALL_SEQUENCE: /* nobody else's either: it has no use to who isn't connected */
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool held_reclaim(struct conn *c, unsigned kind)
+{
+	static const char by[] = "a process that has gone";
+
+	if (c->transport.managed || c->lost || c->late)
+		return false;
+	return kind & CALL_SESSION ? flush_unknown(c, TPM2_HR_HMAC_SESSION, NULL, by) :
+	       flush_unknown(c, TPM2_HR_TRANSIENT, left_behind, by);
 }
 
 /* ---- the storage key ---- */
