@@ -140,6 +140,12 @@ static CK_RV check_signature_len(const struct soft_op *op, const struct outbuf *
 	return signature->len == op->key->max_output ? CKR_OK : CKR_SIGNATURE_LEN_RANGE;
 }
 
+/* What libcrypto's verification came to: a negative result is no verdict. */
+static CK_RV verdict(const char *what, int result)
+{
+	return result == 1 ? CKR_OK : crypto_failed(what, result < 0 ? CKR_FUNCTION_FAILED : CKR_SIGNATURE_INVALID);
+}
+
 /* The encoding is made again and compared with what the signature holds (RFC 8017, 8.2.2): nothing is parsed. */
 static CK_RV rsa_verify(struct soft_op *op, struct bytes in, struct outbuf *out)
 {
@@ -152,9 +158,10 @@ static CK_RV rsa_verify(struct soft_op *op, struct bytes in, struct outbuf *out)
 	c = soft_ctx_take(op->key);
 	if (!c)
 		return CKR_HOST_MEMORY;
-	if (EVP_PKEY_verify_recover(c, held, &n, out->ptr, out->len) != 1) {
+	rv = verdict("RSA verification", EVP_PKEY_verify_recover(c, held, &n, out->ptr, out->len));
+	if (rv != CKR_OK) {
 		EVP_PKEY_CTX_free(c);
-		return crypto_failed("RSA verification", CKR_SIGNATURE_INVALID);
+		return rv;
 	}
 	soft_ctx_give(op->key, c);
 	return secret_equal(BYTES(held, n), BYTES(em, out->len)) ? CKR_OK : CKR_SIGNATURE_INVALID;
@@ -183,9 +190,7 @@ static CK_RV pss_verify(struct soft_op *op, struct bytes in, struct outbuf *out)
 	CK_RV rv = in.len == op->asym.scheme.hash->size ? CKR_OK : CKR_DATA_LEN_RANGE;
 
 	TRY(rv_prefer(rv, check_signature_len(op, out)));
-	if (EVP_PKEY_verify(op->asym.ctx, out->ptr, out->len, in.ptr, in.len) != 1)
-		return crypto_failed("PSS verification", CKR_SIGNATURE_INVALID);
-	return CKR_OK;
+	return verdict("PSS verification", EVP_PKEY_verify(op->asym.ctx, out->ptr, out->len, in.ptr, in.len));
 }
 
 const struct soft_op_class soft_pss_verify = {
@@ -320,6 +325,7 @@ static CK_RV ecdsa_verify(struct soft_op *op, struct bytes in, struct outbuf *ou
 {
 	struct buffer der CLEANUP(buffer_done);
 	EVP_PKEY_CTX *c;
+	CK_RV rv;
 
 	buffer_init(&der, ECDSA_DER_MAX);
 	if (out->len == 0 || out->len % 2 || out->len > op->key->max_output)
@@ -330,9 +336,10 @@ static CK_RV ecdsa_verify(struct soft_op *op, struct bytes in, struct outbuf *ou
 	if (!c)
 		return CKR_HOST_MEMORY;
 	in = leftmost(in, op->key->curve);
-	if (EVP_PKEY_verify(c, der.ptr, der.len, in.ptr, in.len) != 1) {
+	rv = verdict("ECDSA verification", EVP_PKEY_verify(c, der.ptr, der.len, in.ptr, in.len));
+	if (rv != CKR_OK) {
 		EVP_PKEY_CTX_free(c);
-		return crypto_failed("ECDSA verification", CKR_SIGNATURE_INVALID);
+		return rv;
 	}
 	soft_ctx_give(op->key, c);
 	return CKR_OK;
@@ -414,9 +421,7 @@ static CK_RV eddsa_verify(struct soft_op *op, struct bytes in, struct outbuf *ou
 	c = EVP_MD_CTX_new();
 	if (!c || EVP_DigestVerifyInit_ex(c, NULL, NULL, crypto_lib(), NULL, op->key->pkey, NULL) != 1)
 		return crypto_failed("EdDSA verification", CKR_HOST_MEMORY);
-	if (EVP_DigestVerify(c, out->ptr, out->len, data_of(in), in.len) != 1)
-		return crypto_failed("EdDSA verification", CKR_SIGNATURE_INVALID);
-	return CKR_OK;
+	return verdict("EdDSA verification", EVP_DigestVerify(c, out->ptr, out->len, data_of(in), in.len));
 }
 
 const struct soft_op_class soft_eddsa_verify = {.begin = plain_begin, .size = asym_size, .finish = eddsa_verify};

@@ -136,6 +136,40 @@ Test(hooks, what_libcrypto_says)
 	is(digest((struct fault){0}), CKR_OK);
 }
 
+static CK_RV verify(CK_MECHANISM_TYPE m, CK_OBJECT_HANDLE key, CK_BYTE *signature, CK_ULONG n, struct fault order)
+{
+	uint8_t in[32] = {1};
+
+	OK(C_VerifyInit, h.session, MECH(m), key);
+	faults->evp = order;
+	CK_RV rv = CALL(C_Verify, h.session, in, sizeof in, signature, n);
+	faults->evp.at = 0;
+	return rv;
+}
+
+/* That libcrypto couldn't verify isn't that the signature is wrong. */
+Test(hooks, no_verdict)
+{
+	CK_MECHANISM_TYPE mechs[] = {CKM_ECDSA, CKM_RSA_PKCS};
+	uint8_t signature[256] = {0};
+
+	session_up();
+	CK_OBJECT_HANDLE keys[] = {ec_pair(h.session, false, "ec").pub, rsa_pair(h.session, false, "rsa").pub};
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		CK_ULONG n = i ? 256 : 64;
+		for (unsigned fill = 0; fill < 256; fill += 85) {
+			memset(signature, (int)fill, n);
+			is(verify(mechs[i], keys[i], signature, n, (struct fault){0}), CKR_SIGNATURE_INVALID);
+		}
+		for (unsigned long at = 1; at == 1 || faults->evp.struck; at++) {
+			CK_RV rv = verify(mechs[i], keys[i], signature, n, (struct fault){.at = at});
+			bool failed = rv == CKR_FUNCTION_FAILED || rv == CKR_HOST_MEMORY;
+			cr_expect(failed == (faults->evp.struck > 0), "%s of libcrypto's fails: %s", faults->evp.last,
+				  rv_name(rv));
+		}
+	}
+}
+
 Test(hooks, short_reads_and_writes)
 {
 	only_kind(&kind_tpm);
