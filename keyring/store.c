@@ -89,17 +89,14 @@ struct reserve {
 	size_t len;
 };
 
-static int reserve_look(const struct store *st, struct reserve *ret)
+/* One that can't be looked at is as good as none: what a change needs, the change itself will be told. */
+static struct reserve reserve_look(const struct store *st)
 {
 	struct reserve r = {0};
-	int err = ring_find(st->ring, "user", STORE_RESERVE, &r.key);
 
-	if (err == 0)
-		err = key_length(r.key, &r.len);
-	if (err != 0 && !kr_gone(err))
-		return err;
-	*ret = err == 0 ? r : (struct reserve){0};
-	return 0;
+	if (ring_find(st->ring, "user", STORE_RESERVE, &r.key) != 0 || key_length(r.key, &r.len) != 0)
+		return (struct reserve){0};
+	return r;
 }
 
 static int reserve_new(const struct store *st, const uint8_t *zeros, size_t len)
@@ -128,16 +125,15 @@ static int reserve_set(const struct store *st, key_serial_t key, size_t len)
 /* After a change that took it, or was going to: back to its old length, or to what the new record needs. */
 static void reserve_restore(const struct store *st, size_t len)
 {
-	struct reserve now;
+	struct reserve now = reserve_look(st);
 	unsigned round = 0;
-	int err = reserve_look(st, &now);
+	int err;
 
-	if (err == 0 && now.len >= len)
+	if (now.len >= len)
 		return;
-	if (err == 0)
-		do
-			err = reserve_set(st, now.key, len);
-		while (try_again(err, round++)); /* the displaced key still counts */
+	do
+		err = reserve_set(st, now.key, len);
+	while (try_again(err, round++)); /* the displaced key still counts */
 	if (err != 0)
 		log_info("the reserve key of ring %d couldn't be restored (%s): a full ring can't be changed until there "
 			 "is room",
@@ -197,14 +193,13 @@ static int put_patiently(const struct store *st, const char *type, const char *n
 static int add_user(struct store *st, const char *name, struct bytes payload, key_serial_t *ret)
 {
 	size_t want = MIN(MAX(payload.len + RESERVE_SLACK, (size_t)RESERVE_MIN), (size_t)USER_MAX);
-	struct reserve r;
+	struct reserve r = reserve_look(st);
 	unsigned round = 0;
-	int err;
+	int err = 0;
 
 	if (payload.len > USER_MAX)
 		return EMSGSIZE;
-	err = reserve_look(st, &r);
-	if (err == 0 && r.len < want)
+	if (r.len < want)
 		do
 			err = reserve_set(st, r.key, want);
 		while (try_again(err, round++));
@@ -250,8 +245,7 @@ int store_replace(struct store *st, const char *type, const char *name, struct b
 		return 0;
 	if (err != 0 && err != EDQUOT)
 		return err;
-	if (reserve_look(st, &r) != 0)
-		return err;
+	r = reserve_look(st);
 	for (unsigned round = 0; err == EDQUOT && reserve_give(st, &r, round); round++)
 		err = put(st, type, name, payload, ret);
 	reserve_restore(st, user && err == 0 ? MAX(r.len, payload.len + RESERVE_SLACK) : r.len);
