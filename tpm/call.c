@@ -64,12 +64,13 @@ static bool wait_long(struct call *k)
 	return left > 0 && sleep_for(k->conn, (int)MIN(left, ms));
 }
 
-/* The last way to make room. */
+/* The last way to make room.  Once in a sequence: looking for it takes commands, which may find the TPM full, too. */
 static bool reclaim(struct call *k, unsigned kind)
 {
-	bool first = !k->reclaimed;
+	struct sequence *seq = &k->conn->seq;
+	bool first = !(seq->reclaimed & kind);
 
-	k->reclaimed = true;
+	seq->reclaimed |= kind;
 	return first && held_reclaim(k->conn, kind);
 }
 
@@ -191,8 +192,8 @@ CK_RV call_end(struct call *k)
 	a = rc_map(k->rc, c->seq.context);
 	if (!k->refused && a.action == RC_FINISH_AGAIN)
 		c->late = true;
-	if (!k->refused && connection_lost(a.action))
-		c->lost = true;
+	if (!k->refused && !c->late && (connection_lost(a.action) || !rc_decode(k->rc).tpm))
+		c->lost = true; /* nobody knows what the TCTI would give as the next command's answer */
 	if (!k->refused && a.action == RC_POISON)
 		poison(c);
 	/* No answer, none that can be read, or one from a TPM that says so of everything. */
@@ -243,13 +244,14 @@ TSS2_RC call_selftest(struct conn *c)
 	return ended(&k);
 }
 
-/* The TPM knows no such handle, at a handle's place or a parameter's. */
+/* The TPM knows no such handle, at a handle's place or a parameter's, or has nothing loaded there. */
 static bool not_there(TSS2_RC rc)
 {
 	struct rc_parts p = rc_decode(rc);
+	uint16_t base = rc_base(rc);
 
-	return p.tpm && (p.place != RC_PLACE_NONE || rc_map(rc, RC_OBJECT).action == RC_RELOAD ||
-			 rc_map(rc, RC_OBJECT).action == RC_RESESSION);
+	return p.tpm && (p.place == RC_PLACE_HANDLE || p.place == RC_PLACE_PARAMETER ||
+			 (base >= TPM2_RC_REFERENCE_H0 && base <= TPM2_RC_REFERENCE_S6));
 }
 
 enum call_found call_name(struct conn *c, TPM2_HANDLE handle, TPM2B_NAME *ret, TPM2B_PUBLIC *ret_public)

@@ -89,11 +89,8 @@ static CK_RV connect_now(struct conn *c)
 	TSS2_RC rc = TSS2_RC_SUCCESS;
 	CK_RV rv = transport_open(&c->transport, c->slot, c->tcti, &rc);
 
-	if (rv != CKR_OK) {
-		held_forget_all(c);
-		c->doubt = 0;
+	if (rv != CKR_OK) /* a bare TPM still holds what it held: the connection that comes at last sees to it */
 		return not_connected(c, rc, rv);
-	}
 	c->generation++;
 	c->lost = false;
 	caps_reconnected(&c->caps);
@@ -108,17 +105,17 @@ static CK_RV connect_now(struct conn *c)
 	return CKR_OK;
 }
 
-/* The last sequence ended without an answer: it may be here by now. */
-static CK_RV collect_late(struct conn *c)
+/* The last sequence ended without an answer: it may be here by now.  One that isn't may never come, and on this
+ * connection no command could be told from it any more: a new one asks for none of it. */
+static void collect_late(struct conn *c)
 {
 	TSS2_RC rc = transport_late(&c->transport, LATE_MS);
 
-	if (rc == TSS2_TCTI_RC_TRY_AGAIN)
-		return not_connected(c, rc, rc_failed(rc, c->seq.context, "waiting for the last command's answer"));
 	c->late = false;
-	if (rc_map(rc, c->seq.context).action == RC_RECONNECT)
+	if (rc == TSS2_TCTI_RC_TRY_AGAIN)
+		log_info("slot %s: the last command's answer hasn't come; connecting anew", c->slot);
+	if (rc == TSS2_TCTI_RC_TRY_AGAIN || rc_map(rc, c->seq.context).action == RC_RECONNECT)
 		c->lost = true;
-	return CKR_OK;
 }
 
 /* A transport that works, and nothing in the TPM from a sequence before but cached keys. */
@@ -131,7 +128,7 @@ static CK_RV be_connected(struct conn *c)
 	if (!c->math)
 		return conn_fail(c, CKR_HOST_MEMORY);
 	if (c->late)
-		TRY(collect_late(c));
+		collect_late(c);
 	if (c->lost)
 		transport_close(&c->transport);
 	if (!c->transport.sys)

@@ -37,7 +37,6 @@ struct call {
 	const TPM2B_PUBLIC *makes;     /* CALL_OBJECT: how to know the object again if the answer is lost */
 	TSS2_RC rc;
 	unsigned tries;
-	bool reclaimed;                /* what the dead had left was looked for already */
 	bool refused;                  /* rc was set before anything could be sent */
 	bool spent;                    /* the sequence could not be repeated before this command either */
 };
@@ -129,6 +128,7 @@ struct sequence {
 	enum rc_action action;
 	const struct command *failed;
 	bool second;           /* the repetition */
+	unsigned reclaimed;    /* CALL_OBJECT, CALL_SESSION: what the dead had left was looked for already */
 };
 
 struct caps {
