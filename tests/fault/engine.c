@@ -3,6 +3,7 @@
 
 #include <fnmatch.h>
 #include <signal.h>
+#include <tss2/tss2_tpm2_types.h>
 #include <unistd.h>
 
 #include "state.h"
@@ -224,15 +225,42 @@ static void judge_failure(const struct scenario *s, const struct order *o, const
 	judge_device_error(s, o, rv);
 }
 
+/* Where there was no way to the TPM, or it refused everything, TPM2_FlushContext came to nothing, too. */
+static bool is_cut(const struct order *o)
+{
+	return o->for_good || o->way->kind == FAULT_TRANSPORT;
+}
+
 static void judge_state(const struct scenario *s, const struct order *o, const struct state *before)
 {
 	unsigned long n = result.violations;
 	struct state after;
 
 	state_take(&after);
-	state_compare(&result, before, &after, o->for_good, s->traits & COUNTS_TRY ? 1 : 0);
+	state_compare(&result, before, &after, is_cut(o), s->traits & COUNTS_TRY ? 1 : 0);
 	if (result.violations > n)
 		fprintf(stderr, "after %s\n", told);
+}
+
+/* A TPM that said of every handle that nothing is there was believed. */
+static bool denies(const struct order *o)
+{
+	return o->for_good && o->way->kind == FAULT_COMMANDS &&
+	       ((o->way->code & TPM2_RC_FMT1 && !(o->way->code & TPM2_RC_S)) ||
+		(o->way->row >= TPM2_RC_REFERENCE_H0 && o->way->row <= TPM2_RC_REFERENCE_S6));
+}
+
+/* What the TPM still held then is gone at the latest after the next call and C_Finalize. */
+static void judge_flushed(const struct order *o)
+{
+	if (!is_kind(&kind_tpm) || !is_cut(o) || o->way->kind > FAULT_TRANSPORT)
+		return;
+	rig_stop();
+	const struct holdings now = holdings_now();
+	if ((now.transient || now.sessions) && !denies(o))
+		result_violation(&result, "%s: %u transient objects and %u sessions are still there after the next call "
+				 "and C_Finalize", told, now.transient, now.sessions);
+	holdings_drop();
 }
 
 static void round_with(const struct scenario *s, const struct order *o)
@@ -260,6 +288,7 @@ static void round_with(const struct scenario *s, const struct order *o)
 		after_success(s);
 	else
 		again(s);
+	judge_flushed(o);
 }
 
 /* ---- all rounds of a kind ---- */

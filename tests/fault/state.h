@@ -30,4 +30,7 @@ struct holdings {
 };
 struct holdings holdings_now(void);
 
+/* Takes out of the TPM whatever is loaded, so that what one round has left isn't held against the next. */
+void holdings_drop(void);
+
 #endif
