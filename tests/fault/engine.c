@@ -68,16 +68,22 @@ static bool is_wanted(enum kind_of_fault kind)
 	return strcmp(names, ",all,") == 0 || strstr(names, word);
 }
 
+static unsigned long hash_of(const struct scenario *s)
+{
+	unsigned long n = 5381;
+
+	for (const char *p = name_of_scenario(s); *p; p++)
+		n = n * 33 + (unsigned char)*p;
+	return n;
+}
+
 /* Samples of different scenarios begin at different faults. */
 static bool is_sampled(const struct scenario *s)
 {
 	static unsigned long n;
 	unsigned long sample = strtoul(setting("SIGNET_FAULT_SAMPLE", "1"), NULL, 10);
 
-	if (!n)
-		for (const char *p = name_of_scenario(s); *p; p++)
-			n = n * 31 + (unsigned char)*p;
-	return n++ % sample == 0;
+	return (hash_of(s) + n++) % sample == 0;
 }
 
 /* ---- one round ---- */
@@ -337,18 +343,28 @@ static void judge_rest(const struct holdings *rest)
 static bool each_at_rest;
 static const struct holdings *resting;
 
-static void sweep_way(const struct scenario *s, const struct way *w, unsigned long n)
+static void round_at(const struct scenario *s, const struct way *w, unsigned long at, bool for_good)
 {
-	for (int for_good = 0; for_good < (w->example ? 2 : 1); for_good++) {
-		for (unsigned long at = 1; at <= n; at++) {
-			const struct order o = {w, at, for_good};
-			if (!is_sampled(s) || !is_ordered(&o))
-				continue;
-			round_with(s, &o);
-			if (each_at_rest)
-				judge_rest(resting);
-		}
+	const struct order o = {w, at, for_good};
+
+	if (!is_sampled(s) || !is_ordered(&o))
+		return;
+	round_with(s, &o);
+	if (each_at_rest)
+		judge_rest(resting);
+}
+
+/* An example fails everywhere; the others of its class, which are handled alike, at one place: another one in each
+ * scenario, and so over all scenarios everywhere. */
+static void sweep_way(const struct scenario *s, const struct way *w, unsigned long n, unsigned long number)
+{
+	if (n && !w->example) {
+		round_at(s, w, 1 + (hash_of(s) + number) % n, false);
+		return;
 	}
+	for (int for_good = 0; for_good < 2; for_good++)
+		for (unsigned long at = 1; at <= n; at++)
+			round_at(s, w, at, for_good);
 }
 
 static void sweep_ways(const struct scenario *s, enum kind_of_fault kind)
@@ -364,7 +380,7 @@ static void sweep_ways(const struct scenario *s, enum kind_of_fault kind)
 		if (ways[i].plan != counted && !each_at_rest)
 			result.operations += operations;
 		counted = ways[i].plan;
-		sweep_way(s, &ways[i], operations);
+		sweep_way(s, &ways[i], operations, i);
 	}
 }
 
@@ -397,10 +413,14 @@ static void sweep_kind(const struct scenario *s, enum kind_of_fault kind)
 /* The application's mutexes are another start of the library. */
 static void sweep(const struct scenario *s)
 {
+	bool begun = false;
+
 	for (enum kind_of_fault kind = 0; kind < FAULT_KINDS; kind++) {
 		if (!is_wanted(kind))
 			continue;
-		rig_begin(s->config, kind == FAULT_MUTEX);
+		if (!begun || kind == FAULT_MUTEX)
+			rig_begin(s->config, kind == FAULT_MUTEX);
+		begun = kind != FAULT_MUTEX;
 		sweep_kind(s, kind);
 	}
 }

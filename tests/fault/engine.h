@@ -36,6 +36,7 @@ enum {
 	MOVES_SESSION = 2, /* a success changes sessions or the login state: the engine then makes the stage anew */
 	COUNTS_TRY = 4,    /* proves a PIN: a failure may have used up one try, and not more */
 	ANSWERS = 8,       /* the call answers from memory alone: a kind that finds nothing to fail in it is no mistake */
+	TELLS_EVENTS = 16, /* C_WaitForSlotEvent: a token that can't be seen is an event: CKR_OK is right */
 };
 
 /* Bits of `contexts`, the columns of tests/vectors/tss-rc.tsv that the scenario's TPM commands stand in. */

@@ -13,7 +13,8 @@ struct way {
 	int where;
 	uint32_t row;        /* the code as tests/vectors/tss-rc.tsv has it, without a position; 0: none */
 	bool absorbed;       /* once: the call must succeed all the same, since trying again is what the table says */
-	bool example;        /* of several ways that are handled alike, one: only this one is tried for good, too */
+	bool example;        /* of several ways that are handled alike, one: it strikes everywhere, once and for good; each
+				of the others at one place in each scenario */
 };
 
 /* All ways of a kind; *n may be 0 (no TPM in a keyring's sweep).  After rig_up(). */
