@@ -10,6 +10,7 @@
 
 #define IN(context) (1u << (context))
 #define ANY (IN(KR_CONTEXTS) - 1)
+#define KEYS (ANY & ~IN(KR_LOCK))
 
 static const struct {
 	int err;
@@ -17,7 +18,7 @@ static const struct {
 	CK_RV rv;
 	const char *advice;
 } rows[] = {
-	{EDQUOT, ANY, CKR_DEVICE_MEMORY, NULL}, /* the advice has numbers: quota_advice() */
+	{EDQUOT, KEYS, CKR_DEVICE_MEMORY, NULL}, /* the advice has numbers: quota_advice() */
 	{KR_HOST_MEMORY, ANY, CKR_HOST_MEMORY, "the process is short of memory"},
 	{ENOMEM, IN(KR_LOCK), CKR_HOST_MEMORY, "the system is short of memory"},
 	{ENOBUFS, IN(KR_LOCK), CKR_HOST_MEMORY, "the system is short of memory"},

@@ -79,6 +79,8 @@ CK_RV tries_write(const struct store *st, const struct trec *trec, const struct 
 	key_serial_t key;
 	int err = ring_find(st->ring, "user", STORE_TRIES, &key);
 
+	if (err != 0 && !kr_gone(err))
+		return kr_error(KR_RING, err, "finding the PIN counter");
 	if (err == 0)
 		err = kr_errno(kr_sys->update(key, &p, sizeof p));
 	if (kr_gone(err)) /* somebody took it away, or its permissions */
