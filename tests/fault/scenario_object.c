@@ -90,7 +90,8 @@ static void numbers_stand(void)
 #define TRAITS_session_public 0
 
 /* What a TPM is asked: a private key is wrapped for the storage key (looked for again after a loss: CTX_INIT) and
- * loaded once, to see that it is one.  A secret key rests sealed in the record, unless the application wants the TPM. */
+ * loaded once, to see that it is one.  A secret key rests sealed in the record, unless the application asks for the
+ * TPM. */
 #define CONTEXTS_data 0
 #define CONTEXTS_certificate 0
 #define CONTEXTS_ec_public 0

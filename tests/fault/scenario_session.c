@@ -496,7 +496,7 @@ const struct scenario session_scenarios[] = {
 	GENERAL("C_GetMechanismList", "their number", STAGE_USER, NULL, count_mechanisms, mechanisms_are_many),
 	TOKEN("C_GetMechanismInfo", NULL, get_mechanism, mechanism_signs),
 	{.function = "C_WaitForSlotEvent", .variant = "nothing happened", .on = ON_BOTH, .stage = STAGE_LIBRARY,
-	 .traits = ANSWERS, .contexts = CTX_PROBE, .answer = CKR_NO_EVENT, .begin = events_are_told,
+	 .traits = ANSWERS | TELLS_EVENTS, .contexts = CTX_PROBE, .answer = CKR_NO_EVENT, .begin = events_are_told,
 	 .call = wait_for_event},
 
 	OPEN("R/W, the first of the process", library_is_fresh, CTX_PROBE, open_rw),
