@@ -10,6 +10,19 @@
 
 /* ---- the lock ---- */
 
+/* A new directory could vanish in a power cut, with everything in it, until the one above is synced. */
+static void sync_above(struct store *s, char *path)
+{
+	int fd CLEANUP(store_fd_cleanup) = -1;
+	char *slash = strrchr(path, '/');
+
+	*slash = 0;
+	fd = store_sys.open(AT_FDCWD, slash == path ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (fd < 0 || store_sys.fsync(fd) != 0)
+		(void)store_failed(s, "sync", slash == path ? "/" : path, true);
+	*slash = '/';
+}
+
 /* The directory and what is missing above it. */
 static CK_RV make_dirs(struct store *s)
 {
@@ -19,11 +32,15 @@ static CK_RV make_dirs(struct store *s)
 		return CKR_HOST_MEMORY;
 	for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
 		*p = 0;
-		if (store_sys.mkdir(path, 0700) != 0 && errno != EEXIST && store_sys.access(path, X_OK) != 0)
+		if (store_sys.mkdir(path, 0700) == 0)
+			sync_above(s, path);
+		else if (errno != EEXIST && store_sys.access(path, X_OK) != 0)
 			return store_failed(s, "make", path, true);
 		*p = '/';
 	}
-	if (store_sys.mkdir(path, 0700) != 0 && errno != EEXIST)
+	if (store_sys.mkdir(path, 0700) == 0)
+		sync_above(s, path);
+	else if (errno != EEXIST)
 		return store_failed(s, "make", "the directory", true);
 	return CKR_OK;
 }
