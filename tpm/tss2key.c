@@ -185,7 +185,7 @@ CK_RV tss2_key_parse(struct bytes pem, struct tss2_key *ret, const char **why)
 		return crypto_failed("PEM", CKR_HOST_MEMORY);
 	*why = "there is no \"" PEM_LABEL "\" in it";
 	if (!next_key(in, &p))
-		return crypto_failed("PEM", CKR_DATA_INVALID);
+		return crypto_refused("PEM", CKR_DATA_INVALID);
 	*why = *p.header ? "it has PEM headers" : parse_der(BYTES(p.data, (size_t)p.len), &k);
 	if (*why)
 		return CKR_DATA_INVALID;

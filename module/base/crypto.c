@@ -111,21 +111,57 @@ void crypto_shutdown(void)
 	fetched_free(atomic_exchange(&shared, NULL));
 }
 
-CK_RV crypto_failed(const char *what, CK_RV otherwise)
+/* An entry of libcrypto's queue, told from another one of the same code by where it was made. */
+struct entry {
+	unsigned long code;
+	const char *file;
+	int line;
+};
+
+static struct entry newest(void)
 {
-	unsigned long first = ERR_peek_error(), last = ERR_peek_last_error(), ours = first;
-	char text[160];
+	struct entry e = {.file = NULL};
+
+	e.code = ERR_peek_last_error_all(&e.file, &e.line, NULL, NULL, NULL);
+	return e;
+}
+
+/* The error of the last failure, or 0 if it left none; the queue goes back to its mark. */
+static unsigned long take_error(void)
+{
+	unsigned long first = ERR_peek_error();
+	struct entry last = newest(), older;
 
 	/* The first error says most, but with a mark it is older than this failure. */
-	if (ERR_pop_to_mark() == 1) {
-		(void)ERR_set_mark();
-		ours = last;
-	}
-	if (ours) {
-		ERR_error_string_n(ours, text, sizeof text);
+	if (ERR_pop_to_mark() != 1)
+		return first;
+	(void)ERR_set_mark();
+	older = newest();
+	return last.code == older.code && last.file == older.file && last.line == older.line ? 0 : last.code;
+}
+
+static CK_RV answer(const char *what, CK_RV otherwise, CK_RV fatal)
+{
+	unsigned long error = take_error();
+	char text[160];
+
+	if (error) {
+		ERR_error_string_n(error, text, sizeof text);
 		log_debug("%s: libcrypto: %s", what, text);
 	}
-	return ERR_GET_REASON(ours) == ERR_R_MALLOC_FAILURE ? CKR_HOST_MEMORY : otherwise;
+	if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE)
+		return CKR_HOST_MEMORY;
+	return ERR_FATAL_ERROR(error) ? fatal : otherwise;
+}
+
+CK_RV crypto_failed(const char *what, CK_RV otherwise)
+{
+	return answer(what, otherwise, otherwise);
+}
+
+CK_RV crypto_refused(const char *what, CK_RV verdict)
+{
+	return answer(what, verdict, CKR_FUNCTION_FAILED);
 }
 
 const struct hash *hash_by_mech(CK_MECHANISM_TYPE mech)

@@ -57,5 +57,8 @@ CK_RV scrypt_256(struct bytes pin, struct bytes salt, uint64_t n, uint32_t r, ui
  * mark (the front sets one at the entry of each C_ function; below it lie the application's own errors), or is emptied
  * if there is none.  Returns CKR_HOST_MEMORY if it was memory, else `otherwise`. */
 CK_RV crypto_failed(const char *what, CK_RV otherwise);
+/* The same where libcrypto may have refused what it was given: `verdict` says so.  An error that libcrypto calls fatal is
+ * its own failure, not a verdict: CKR_HOST_MEMORY or CKR_FUNCTION_FAILED. */
+CK_RV crypto_refused(const char *what, CK_RV verdict);
 
 #endif

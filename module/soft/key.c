@@ -109,7 +109,7 @@ static CK_RV params_to_pkey(struct params *p, const char *type, bool private, EV
 	p->at[p->n] = OSSL_PARAM_construct_end();
 	if (EVP_PKEY_fromdata_init(c) != 1 ||
 	    EVP_PKEY_fromdata(c, &pkey, private ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, p->at) != 1)
-		return crypto_failed("key from its values", CKR_ATTRIBUTE_VALUE_INVALID);
+		return crypto_refused("key from its values", CKR_ATTRIBUTE_VALUE_INVALID);
 	*ret = pkey;
 	return CKR_OK;
 }
@@ -182,7 +182,7 @@ CK_RV soft_edwards_public(const struct curve *c, struct bytes point, EVP_PKEY **
 	EVP_PKEY *pkey = lib ? EVP_PKEY_new_raw_public_key_ex(lib, c->name, NULL, point.ptr, point.len) : NULL;
 
 	if (!pkey)
-		return crypto_failed("Edwards key", CKR_ATTRIBUTE_VALUE_INVALID);
+		return crypto_refused("Edwards key", CKR_ATTRIBUTE_VALUE_INVALID);
 	*ret = pkey;
 	return CKR_OK;
 }

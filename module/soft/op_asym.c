@@ -143,7 +143,7 @@ static CK_RV check_signature_len(const struct soft_op *op, const struct outbuf *
 /* What libcrypto's verification came to: a negative result is no verdict. */
 static CK_RV verdict(const char *what, int result)
 {
-	return result == 1 ? CKR_OK : crypto_failed(what, result < 0 ? CKR_FUNCTION_FAILED : CKR_SIGNATURE_INVALID);
+	return result == 1 ? CKR_OK : crypto_refused(what, result < 0 ? CKR_FUNCTION_FAILED : CKR_SIGNATURE_INVALID);
 }
 
 /* The encoding is made again and compared with what the signature holds (RFC 8017, 8.2.2): nothing is parsed. */
@@ -376,7 +376,7 @@ static CK_RV ecdh(struct soft_op *op, struct bytes in, struct outbuf *out)
 	if (!c || EVP_PKEY_derive_init(c) != 1)
 		return crypto_failed("ECDH", CKR_HOST_MEMORY);
 	if (EVP_PKEY_derive_set_peer(c, peer) != 1)
-		return crypto_failed("ECDH", CKR_MECHANISM_PARAM_INVALID);
+		return crypto_refused("ECDH", CKR_MECHANISM_PARAM_INVALID);
 	if (EVP_PKEY_derive(c, out->ptr, &n) != 1 || n != op->key->curve->field)
 		return crypto_failed("ECDH", CKR_FUNCTION_FAILED);
 	out->len = n;

@@ -44,7 +44,7 @@ static CK_RV cipher_begin(struct soft_op *op, enum aes_mode mode, struct bytes i
 	/* A nonce goes in after its length. */
 	if (mode == AES_GCM && (EVP_CIPHER_CTX_set_params(c, params) != 1 ||
 				EVP_CipherInit_ex2(c, NULL, NULL, iv.ptr, encrypting(op), NULL) != 1))
-		return crypto_failed("GCM nonce", CKR_MECHANISM_PARAM_INVALID);
+		return crypto_refused("GCM nonce", CKR_MECHANISM_PARAM_INVALID);
 	return CKR_OK;
 }
 
@@ -150,7 +150,7 @@ static CK_RV block_finish(struct soft_op *op, struct bytes in, struct outbuf *ou
 		return length_code(op);
 	TRY(run_blocks(op, in, out->ptr, &n));
 	if (EVP_CipherFinal_ex(op->cipher.ctx, last, &rest) != 1)
-		return crypto_failed("padding", unpad ? CKR_ENCRYPTED_DATA_INVALID : CKR_FUNCTION_FAILED);
+		return crypto_refused("padding", unpad ? CKR_ENCRYPTED_DATA_INVALID : CKR_FUNCTION_FAILED);
 	rv = (size_t)rest <= out->cap - n ? CKR_OK : CKR_BUFFER_TOO_SMALL;
 	if (rv == CKR_OK) {
 		if (rest > 0)
@@ -276,7 +276,7 @@ static CK_RV wrap_finish(struct soft_op *op, struct bytes in, struct outbuf *out
 	if (!wrap_length_fits(op, in.len))
 		return length_code(op);
 	if (EVP_CipherUpdate(op->cipher.ctx, out->ptr, &n, in.ptr, (int)in.len) != 1)
-		return crypto_failed("key wrapping", encrypting(op) ? CKR_FUNCTION_FAILED : CKR_ENCRYPTED_DATA_INVALID);
+		return crypto_refused("key wrapping", encrypting(op) ? CKR_FUNCTION_FAILED : CKR_ENCRYPTED_DATA_INVALID);
 	out->len = (size_t)n;
 	return CKR_OK;
 }
@@ -362,7 +362,7 @@ static CK_RV gcm_decrypt_finish(struct soft_op *op, struct bytes in, struct outb
 	TRY(run(op, BYTES(all->ptr, total - tag_len), all->ptr, &n));
 	if (EVP_CIPHER_CTX_ctrl(op->cipher.ctx, EVP_CTRL_AEAD_SET_TAG, (int)tag_len, all->ptr + n) != 1 ||
 	    EVP_CipherFinal_ex(op->cipher.ctx, none, &rest) != 1)
-		return crypto_failed("GCM tag", CKR_ENCRYPTED_DATA_INVALID);
+		return crypto_refused("GCM tag", CKR_ENCRYPTED_DATA_INVALID);
 	if (n > 0)
 		memcpy(out->ptr, all->ptr, n);
 	out->len = n;

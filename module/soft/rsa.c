@@ -79,7 +79,7 @@ static CK_RV guess_exponent(struct numbers *n)
 
 	if (!two_d || BN_set_word(two, 2) != 1 ||
 	    BN_mod_exp_mont_consttime(two_d, two, n->v[RSA_D], n->v[RSA_N], n->ctx, mont) != 1)
-		return crypto_failed("RSA key", CKR_ATTRIBUTE_VALUE_INVALID);
+		return crypto_refused("RSA key", CKR_ATTRIBUTE_VALUE_INVALID);
 	for (size_t i = 0; i < ARRAY_LEN(common); i++)
 		if (is_exponent(n, common[i], two_d))
 			return CKR_OK;
@@ -95,7 +95,7 @@ static CK_RV exponent_from_primes(struct numbers *n)
 	if (!lcm || !BN_sub(p1, n->v[RSA_P], BN_value_one()) || !BN_sub(q1, n->v[RSA_Q], BN_value_one()) ||
 	    !BN_gcd(gcd, p1, q1, n->ctx) || !BN_mul(lcm, p1, q1, n->ctx) || !BN_div(lcm, NULL, lcm, gcd, n->ctx) ||
 	    !BN_mod_inverse(n->v[RSA_E], n->v[RSA_D], lcm, n->ctx))
-		return crypto_failed("RSA key", CKR_ATTRIBUTE_VALUE_INVALID);
+		return crypto_refused("RSA key", CKR_ATTRIBUTE_VALUE_INVALID);
 	return CKR_OK;
 }
 
@@ -181,7 +181,7 @@ static CK_RV complete_primes(struct numbers *n)
 	if (none)
 		TRY(find_primes(n));
 	if (!BN_div(n->v[p || none ? RSA_Q : RSA_P], NULL, n->v[RSA_N], n->v[p || none ? RSA_P : RSA_Q], n->ctx))
-		return crypto_failed("RSA primes", CKR_ATTRIBUTE_VALUE_INVALID);
+		return crypto_refused("RSA primes", CKR_ATTRIBUTE_VALUE_INVALID);
 	if (none)
 		order_primes(n);
 	return CKR_OK;
@@ -193,7 +193,7 @@ static CK_RV check_prime(struct numbers *n, enum rsa_member prime, enum rsa_memb
 	BIGNUM *less_1 = BN_CTX_get(n->ctx), *r = BN_CTX_get(n->ctx), *d = BN_CTX_get(n->ctx);
 
 	if (!d || !BN_sub(less_1, n->v[prime], BN_value_one()) || BN_is_negative(less_1) || BN_is_zero(less_1))
-		return crypto_failed("RSA key", CKR_ATTRIBUTE_VALUE_INVALID);
+		return crypto_refused("RSA key", CKR_ATTRIBUTE_VALUE_INVALID);
 	if (!BN_mod(d, n->v[RSA_D], less_1, n->ctx) || !BN_mod_mul(r, d, n->v[RSA_E], less_1, n->ctx))
 		return crypto_failed("RSA key", CKR_HOST_MEMORY);
 	if (!BN_is_one(r))
@@ -214,7 +214,7 @@ static CK_RV check_and_reduce(struct numbers *n)
 	TRY(check_prime(n, RSA_P, RSA_DP));
 	TRY(check_prime(n, RSA_Q, RSA_DQ));
 	if (!BN_mod_inverse(inverse, n->v[RSA_Q], n->v[RSA_P], n->ctx))
-		return crypto_failed("RSA key", CKR_ATTRIBUTE_VALUE_INVALID);
+		return crypto_refused("RSA key", CKR_ATTRIBUTE_VALUE_INVALID);
 	if (!BN_is_zero(n->v[RSA_QINV]) && BN_cmp(n->v[RSA_QINV], inverse) != 0)
 		return CKR_ATTRIBUTE_VALUE_INVALID;
 	return BN_copy(n->v[RSA_QINV], inverse) ? CKR_OK : CKR_HOST_MEMORY;

@@ -70,14 +70,15 @@ CK_ULONG key_template(const struct key_spec *spec, CK_OBJECT_CLASS class, CK_ATT
 
 /* How pairs are made: `says` is what the public half's template must say. */
 static const uint8_t edwards_params[] = {0x13, 0x0c, 'e', 'd', 'w', 'a', 'r', 'd', 's', '2', '5', '5', '1', '9'};
-static const CK_ULONG modulus_bits = 2048;
+/* The shortest that each kind of token has: they take the least time. */
+static const CK_ULONG tpm_bits = 1024, keyring_bits = 2048;
 
 static const struct generator {
 	CK_KEY_TYPE type;
 	CK_MECHANISM_TYPE mech;
 	CK_ATTRIBUTE says;
 } generators[] = {
-	{CKK_RSA, CKM_RSA_PKCS_KEY_PAIR_GEN, A_BYTES(CKA_MODULUS_BITS, &modulus_bits, sizeof modulus_bits)},
+	{CKK_RSA, CKM_RSA_PKCS_KEY_PAIR_GEN, A_BYTES(CKA_MODULUS_BITS, &keyring_bits, sizeof keyring_bits)},
 	{CKK_EC, CKM_EC_KEY_PAIR_GEN, A_BYTES(CKA_EC_PARAMS, p256_params, sizeof p256_params)},
 	{CKK_EC_EDWARDS, CKM_EC_EDWARDS_KEY_PAIR_GEN, A_BYTES(CKA_EC_PARAMS, edwards_params, sizeof edwards_params)},
 };
@@ -100,6 +101,8 @@ CK_ULONG key_pair_template(const struct key_spec *spec, CK_ATTRIBUTE t[KEY_TEMPL
 	CK_ULONG n = key_template(spec, CKO_PUBLIC_KEY, t);
 
 	t[n] = generator_of(spec->type)->says;
+	if (spec->type == CKK_RSA && is_kind(&kind_tpm))
+		t[n].pValue = (void *)(uintptr_t)&tpm_bits;
 	return n + 1;
 }
 

@@ -1,5 +1,7 @@
 /* module/base/crypto.c, against published vectors. */
 #include <criterion/criterion.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
 
 #include "crypto.h"
 
@@ -85,4 +87,45 @@ Test(crypto, a_seal_opens_with_its_key_and_data_only)
 	cr_assert_eq(aead_open(&key, BYTES("aad", 3), buffer_bytes(&sealed), &plain), CKR_OK);
 	cr_assert(bytes_equal(buffer_bytes(&plain), BYTES("text", 4)));
 	crypto_shutdown();
+}
+
+/* reason 0: libcrypto says nothing.  In `refused` it may have been about what it was given. */
+static const struct {
+	int reason;
+	CK_RV failed, refused;
+} failures[] = {
+	{0, CKR_DEVICE_ERROR, CKR_DEVICE_ERROR},
+	{EVP_R_BAD_DECRYPT, CKR_DEVICE_ERROR, CKR_DEVICE_ERROR},
+	{ERR_R_EC_LIB, CKR_DEVICE_ERROR, CKR_DEVICE_ERROR},
+	{ERR_R_INTERNAL_ERROR, CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED},
+	{ERR_R_MALLOC_FAILURE, CKR_HOST_MEMORY, CKR_HOST_MEMORY},
+};
+
+static void fail_each_way(unsigned long before)
+{
+	for (size_t i = 0; i < ARRAY_LEN(failures); i++) {
+		if (failures[i].reason)
+			ERR_raise(ERR_LIB_EVP, failures[i].reason);
+		cr_assert_eq(crypto_failed("a test", CKR_DEVICE_ERROR), failures[i].failed);
+		cr_assert_eq(ERR_peek_last_error(), before);
+		if (failures[i].reason)
+			ERR_raise(ERR_LIB_EVP, failures[i].reason);
+		cr_assert_eq(crypto_refused("a test", CKR_DEVICE_ERROR), failures[i].refused);
+		cr_assert_eq(ERR_peek_last_error(), before);
+	}
+}
+
+Test(crypto, what_libcrypto_says_of_a_failure)
+{
+	ERR_clear_error();
+	fail_each_way(0);
+}
+
+/* What the application left in the queue is its own, and says nothing of our failure. */
+Test(crypto, what_the_application_left)
+{
+	ERR_raise(ERR_LIB_EVP, ERR_R_MALLOC_FAILURE);
+	cr_assert_eq(ERR_set_mark(), 1);
+	fail_each_way(ERR_peek_last_error());
+	cr_assert_eq(ERR_pop_to_mark(), 1);
 }
