@@ -52,12 +52,40 @@ static CK_RV rv_by_name(const char *name)
 	return CKR_OK;
 }
 
+/* The key that wraps or unwraps has codes of its own (5.18.3, 5.18.4), as has the ciphertext. */
+static const struct {
+	const char *function;
+	CK_RV rv, instead;
+} names[] = {
+	{"C_WrapKey", CKR_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_HANDLE_INVALID},
+	{"C_WrapKey", CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_WRAPPING_KEY_HANDLE_INVALID},
+	{"C_WrapKey", CKR_KEY_TYPE_INCONSISTENT, CKR_WRAPPING_KEY_TYPE_INCONSISTENT},
+	{"C_WrapKey", CKR_KEY_SIZE_RANGE, CKR_WRAPPING_KEY_SIZE_RANGE},
+	{"C_WrapKey", CKR_DATA_LEN_RANGE, CKR_KEY_SIZE_RANGE},
+	{"C_WrapKey", CKR_DATA_INVALID, CKR_KEY_SIZE_RANGE},
+	{"C_UnwrapKey", CKR_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_HANDLE_INVALID},
+	{"C_UnwrapKey", CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_UNWRAPPING_KEY_HANDLE_INVALID},
+	{"C_UnwrapKey", CKR_KEY_TYPE_INCONSISTENT, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT},
+	{"C_UnwrapKey", CKR_KEY_SIZE_RANGE, CKR_UNWRAPPING_KEY_SIZE_RANGE},
+	{"C_UnwrapKey", CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_WRAPPED_KEY_LEN_RANGE},
+	{"C_UnwrapKey", CKR_ENCRYPTED_DATA_INVALID, CKR_WRAPPED_KEY_INVALID},
+};
+
+static bool is_named(const char *function, CK_RV listed, CK_RV rv)
+{
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(names[i].function, function) == 0 && names[i].rv == listed && names[i].instead == rv)
+			return true;
+	return listed == rv;
+}
+
 /* tss-rc.tsv's rule 6: what isn't on the function's list becomes CKR_FUNCTION_FAILED. */
 static bool right_code(const struct scenario *s, uint32_t value, CK_RV rv)
 {
 	for (size_t i = 0; i < n_rc_rows; i++) {
 		const struct rc_row *r = &rc_rows[i];
-		if (r->value == value && in_contexts(s->contexts, r->context) && strcmp(r->ckr, rv_name(rv)) == 0)
+		if (r->value == value && in_contexts(s->contexts, r->context) &&
+		    is_named(s->function, rv_by_name(r->ckr), rv))
 			return true;
 	}
 	if (rv != CKR_FUNCTION_FAILED)
