@@ -61,7 +61,7 @@ void conn_forked(struct conn *c)
 	transport_abandon(&c->transport);
 	held_forget_all(c);
 	c->seq = (struct sequence){0};
-	c->late = c->lost = false;
+	c->late = c->overdue = c->lost = false;
 	c->doubt = 0;
 }
 
@@ -89,10 +89,14 @@ static CK_RV connect_now(struct conn *c)
 	TSS2_RC rc = TSS2_RC_SUCCESS;
 	CK_RV rv = transport_open(&c->transport, c->slot, c->tcti, &rc);
 
-	if (rv != CKR_OK) /* a bare TPM still holds what it held: the connection that comes at last sees to it */
+	/* A bare TPM still holds what it held: the connection that comes at last sees to it.  One that is still at the
+	 * last command hasn't gone, and its sessions needn't be closed. */
+	if (rv == CKR_DEVICE_REMOVED && c->overdue)
+		return not_connected(c, rc, rc_failed(TSS2_TCTI_RC_TRY_AGAIN, c->seq.context, "connecting"));
+	if (rv != CKR_OK)
 		return not_connected(c, rc, rv);
 	c->generation++;
-	c->lost = false;
+	c->lost = c->overdue = false;
 	caps_reconnected(&c->caps);
 	log_debug("slot %s: connected by \"%s\"%s", c->slot, c->tcti,
 		  c->transport.managed ? ", behind a resource manager" : "");
@@ -112,9 +116,10 @@ static void collect_late(struct conn *c)
 	TSS2_RC rc = transport_late(&c->transport, LATE_MS);
 
 	c->late = false;
-	if (rc == TSS2_TCTI_RC_TRY_AGAIN)
+	c->overdue = rc == TSS2_TCTI_RC_TRY_AGAIN;
+	if (c->overdue)
 		log_info("slot %s: the last command's answer hasn't come; connecting anew", c->slot);
-	if (rc == TSS2_TCTI_RC_TRY_AGAIN || rc_map(rc, c->seq.context).action == RC_RECONNECT)
+	if (c->overdue || rc_map(rc, c->seq.context).action == RC_RECONNECT)
 		c->lost = true;
 }
 

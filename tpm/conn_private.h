@@ -151,6 +151,7 @@ struct conn {
 	struct session_math *math;
 	bool lost;             /* the transport is no longer usable: closed before the next use */
 	bool late;             /* the answer of a command is still outstanding */
+	bool overdue;           /* none came in time for the next sequence either, and it asked for a new connection */
 	int64_t poisoned_until;
 	unsigned doubt;        /* CALL_OBJECT, CALL_SESSION: an answer was lost that may have left one */
 	TPM2B_PUBLIC doubt_public;
