@@ -160,6 +160,34 @@ static void after_success(const struct scenario *s)
 		s->undo();
 }
 
+/* A mutex that wasn't given back isn't waited for: until C_Finalize everything is CKR_GENERAL_ERROR (R11). */
+static void give_back(void)
+{
+	CK_RV rv = h.initialized ? h.f->C_Finalize(NULL) : CKR_OK;
+
+	if (rv == CKR_GENERAL_ERROR)
+		rv = h.f->C_Finalize(NULL);
+	if (rv != CKR_OK && rv != CKR_CRYPTOKI_NOT_INITIALIZED)
+		result_violation(&result, "%s: C_Finalize then says %s", told, rv_name(rv));
+	h.initialized = false;
+}
+
+static bool is_kept(const struct order *o, const struct fault *f)
+{
+	return o->way->kind == FAULT_MUTEX && f->struck && strcmp(f->last, "UnlockMutex") == 0;
+}
+
+/* What couldn't be removed is removed by the next change. */
+static void judge_files(const struct state *before)
+{
+	struct state after;
+
+	state_take(&after);
+	if (after.files > before->files || after.staged > before->staged || after.intents)
+		result_violation(&result, "%s: %u temporary files, %u staged keys%s are left after the next change", told,
+				 after.files, after.staged, after.intents ? " and intents" : "");
+}
+
 /* The same call without the fault. */
 static void again(const struct scenario *s)
 {
@@ -189,8 +217,8 @@ static void judge_session(const struct scenario *s, CK_RV rv)
 	};
 	CK_SESSION_INFO info;
 
-	if (s->stage < STAGE_PUBLIC)
-		return;
+	if (s->stage < STAGE_PUBLIC || strcmp(result.kind, kind_names[FAULT_MUTEX]) == 0)
+		return; /* a mutex that wasn't given back mustn't be waited for: nothing is answered until C_Finalize */
 	CK_RV now = h.f->C_GetSessionInfo(h.session, &info);
 	if (now == CKR_SESSION_HANDLE_INVALID && (rv == CKR_DEVICE_REMOVED || rv == CKR_SESSION_HANDLE_INVALID))
 		return;
@@ -200,11 +228,12 @@ static void judge_session(const struct scenario *s, CK_RV rv)
 }
 
 /* R21: the raw code of the last failure. */
-static void judge_device_error(const struct scenario *s, const struct order *o, CK_RV rv)
+static void judge_device_error(const struct scenario *s, const struct order *o, const struct fault *f, CK_RV rv)
 {
 	CK_SESSION_INFO info;
 
-	if (s->stage < STAGE_PUBLIC || o->way->kind != FAULT_COMMANDS || o->for_good || rv == s->answer)
+	if (s->stage < STAGE_PUBLIC || o->way->kind != FAULT_COMMANDS || o->for_good || rv == s->answer ||
+	    ways_is_answer(o->way, f))
 		return;
 	if (h.f->C_GetSessionInfo(h.session, &info) == CKR_OK && info.ulDeviceError != o->way->code)
 		result_violation(&result, "%s: %s, and ulDeviceError is 0x%lx", told, rv_name(rv), info.ulDeviceError);
@@ -228,7 +257,7 @@ static void judge_failure(const struct scenario *s, const struct order *o, const
 		result_violation(&result, "%s: %s, though trying again would do", told, rv_name(rv));
 	result.general += rv == CKR_GENERAL_ERROR;
 	judge_session(s, rv);
-	judge_device_error(s, o, rv);
+	judge_device_error(s, o, f, rv);
 }
 
 /* Where there was no way to the TPM, or it refused everything, TPM2_FlushContext came to nothing, too. */
@@ -290,10 +319,16 @@ static void round_with(const struct scenario *s, const struct order *o)
 	}
 	if (rv != CKR_OK || !(s->traits & MUTATES))
 		judge_state(s, o, &before);
-	if (rv == s->answer)
-		after_success(s);
-	else
+	if (is_kept(o, &f))
+		give_back();
+	if (rv != s->answer)
 		again(s);
+	else if (is_kept(o, &f)) /* what the call gave went with the library */
+		rig_begin(s->config, true);
+	else
+		after_success(s);
+	if (o->for_good && rv != s->answer && s->traits & MUTATES)
+		judge_files(&before);
 	judge_flushed(o);
 }
 
