@@ -24,4 +24,8 @@ const struct way *ways_of(enum kind_of_fault kind, size_t *n);
  * TCTI's, keyrings(7) and errno(3) by the tables in ways.c for the others. */
 bool ways_right(const struct scenario *s, const struct way *w, const struct fault *f, CK_RV rv);
 
+/* Whether it was TPM2_TestParms that struck, with a code about its parameter: that is what it is asked for (Part 3, 30.3),
+ * and says that the TPM hasn't such keys.  A template that wants one is CKR_TEMPLATE_INCONSISTENT; nothing has failed. */
+bool ways_is_answer(const struct way *w, const struct fault *f);
+
 #endif
