@@ -151,10 +151,11 @@ static void outcome_unknown(struct call *k)
 
 /* Once may have been this command's alone, and what it left is still to be flushed (conn.c asks); twice in a row is
  * failure mode: nothing more is sent on this connection. */
-static void poison(struct conn *c)
+static void poison(struct conn *c, TSS2_RC rc)
 {
 	c->lost |= c->poisoned;
 	c->poisoned = true;
+	c->poisoned_by = rc;
 	c->poisoned_until = transport_now() + POISON_MS;
 }
 
@@ -172,6 +173,15 @@ static CK_RV record_failure(struct call *k, struct rc_answer a)
 		return rc_failed(k->rc, c->seq.context, k->command->name);
 	log_debug("slot %s: %s: 0x%x; %s", c->slot, k->command->name, k->rc, rc_action_name(a.action));
 	return a.rv;
+}
+
+/* TCTI or SYS: nobody knows what they would give as the next command's answer.  What our own arithmetic says
+ * (session.c, with ESYS's codes) leaves the connection as it is. */
+static bool way_failed(TSS2_RC rc)
+{
+	TSS2_RC layer = rc & TSS2_RC_LAYER_MASK;
+
+	return layer == TSS2_TCTI_RC_LAYER || layer == TSS2_SYS_RC_LAYER;
 }
 
 CK_RV call_end(struct call *k)
@@ -192,10 +202,10 @@ CK_RV call_end(struct call *k)
 	a = rc_map(k->rc, c->seq.context);
 	if (!k->refused && a.action == RC_FINISH_AGAIN)
 		c->late = true;
-	if (!k->refused && !c->late && (connection_lost(a.action) || !rc_decode(k->rc).tpm))
-		c->lost = true; /* nobody knows what the TCTI would give as the next command's answer */
+	if (!k->refused && !c->late && (connection_lost(a.action) || way_failed(k->rc)))
+		c->lost = true;
 	if (!k->refused && a.action == RC_POISON)
-		poison(c);
+		poison(c, k->rc);
 	/* No answer, none that can be read, or one from a TPM that says so of everything. */
 	if (!k->refused && (c->late || !rc_decode(k->rc).tpm || a.action == RC_POISON))
 		outcome_unknown(k);

@@ -104,7 +104,7 @@ static CK_RV wrap(const struct wrapping *w, const TPMT_SENSITIVE *sensitive, TPM
 		return CKR_GENERAL_ERROR;
 	out.buffer[1] = (uint8_t)w->hash->size;
 	if (!encrypt(w, out.buffer + at, end - at) || !authenticate(w, out.buffer + at, end - at, out.buffer + 2))
-		return crypto_failed("wrapping a key for the TPM", CKR_DEVICE_ERROR);
+		return crypto_failed("wrapping a key for the TPM", CKR_FUNCTION_FAILED);
 	out.size = (uint16_t)end;
 	*ret = out;
 	return CKR_OK;

@@ -312,7 +312,7 @@ static CK_RV start_salted(struct conn *c, struct session *s, const struct salt_k
 		ok = session_kdfa(c->math, BYTES(salt.b, salt.len), "ATH", nonce_bytes(&s->tpm),
 				  nonce_bytes(&s->caller), s->key);
 		s->key_len = HASH_SIZE;
-		rv = ok ? CKR_OK : crypto_failed("salting a session", CKR_DEVICE_ERROR);
+		rv = ok ? CKR_OK : crypto_failed("salting a session", CKR_FUNCTION_FAILED);
 	}
 	wipe(&salt, sizeof salt);
 	return rv;

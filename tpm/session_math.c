@@ -259,7 +259,7 @@ static CK_RV salt_ecc(const TPMT_PUBLIC *key, const struct salting *h, struct sa
 	if (!eph || !pkey || !shared_x(eph, pkey, z.x, curve->field) ||
 	    EVP_PKEY_get_octet_string_param(eph, OSSL_PKEY_PARAM_PUB_KEY, own.b, sizeof own.b, &n) <= 0 ||
 	    n != 1 + 2 * curve->field || own.b[0] != 4)
-		return crypto_failed("salting a session or a key", CKR_DEVICE_ERROR);
+		return crypto_refused("salting a session or a key", CKR_DEVICE_ERROR);
 	rv = kdfe(h, BYTES(z.x, curve->field), &own, &peer, ret->b);
 	if (rv == CKR_OK)
 		rv = put_point(&own, secret);
@@ -299,7 +299,7 @@ static CK_RV salt_rsa(const TPMT_PUBLIC *key, const struct salting *h, struct sa
 	TRY(random_bytes(ret->b, ret->len));
 	if (!ctx || EVP_PKEY_encrypt_init_ex(ctx, params) <= 0 ||
 	    EVP_PKEY_encrypt(ctx, secret->secret, &n, ret->b, ret->len) <= 0)
-		return crypto_failed("salting a session or a key", CKR_DEVICE_ERROR);
+		return crypto_refused("salting a session or a key", CKR_DEVICE_ERROR);
 	secret->size = (uint16_t)n;
 	return CKR_OK;
 }
