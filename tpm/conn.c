@@ -127,7 +127,7 @@ static void collect_late(struct conn *c)
 static CK_RV be_connected(struct conn *c)
 {
 	if (c->poisoned && transport_now() < c->poisoned_until)
-		return not_connected(c, TPM2_RC_FAILURE, CKR_DEVICE_ERROR);
+		return not_connected(c, c->poisoned_by, CKR_DEVICE_ERROR);
 	if (!c->math)
 		c->math = session_math_new();
 	if (!c->math)

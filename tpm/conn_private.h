@@ -153,6 +153,7 @@ struct conn {
 	bool late;             /* the answer of a command is still outstanding */
 	bool overdue;           /* none came in time for the next sequence either, and it asked for a new connection */
 	int64_t poisoned_until;
+	TSS2_RC poisoned_by;   /* what is said until then */
 	unsigned doubt;        /* CALL_OBJECT, CALL_SESSION: an answer was lost that may have left one */
 	TPM2B_PUBLIC doubt_public;
 	bool rebuild_storage;  /* the storage key's saved context is not to be trusted */
