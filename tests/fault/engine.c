@@ -10,21 +10,6 @@
 #include "rig.h"
 #include "ways.h"
 
-#ifdef NO_admin
-const struct scenario admin_scenarios[] = {{0}};
-#endif
-#ifdef NO_session
-const struct scenario session_scenarios[] = {{0}};
-#endif
-#ifdef NO_object
-const struct scenario object_scenarios[] = {{0}};
-#endif
-#ifdef NO_stub
-const struct scenario stub_scenarios[] = {{0}};
-#endif
-#ifdef NO_key
-const struct scenario key_scenarios[] = {{0}};
-#endif
 static const struct scenario *const lists[] = {
 	admin_scenarios, session_scenarios, object_scenarios, key_scenarios, crypt_scenarios, sign_scenarios,
 	stub_scenarios,
@@ -56,7 +41,7 @@ static bool is_here(const struct scenario *s)
 
 static bool is_chosen(const struct scenario *s)
 {
-	return is_here(s) && fnmatch(setting("SIGNET_FAULT_SCENARIO", "*"), name_of_scenario(s), 0) == 0;
+	return is_here(s) && fnmatch(setting("SIGNET_FAULT_SCENARIO", "*"), name_of_scenario(s), FNM_EXTMATCH) == 0;
 }
 
 static bool is_wanted(enum kind_of_fault kind)

@@ -2,6 +2,7 @@
 #include "ways.h"
 
 #include <errno.h>
+#include <openssl/err.h>
 #include <tss2/tss2_tpm2_types.h>
 
 /* ---- the codes of TPM and TCTI: tests/vectors/tss-rc.tsv ---- */
@@ -352,6 +353,8 @@ static void add_process(void)
 	add((struct way){.name = "no memory", .kind = FAULT_MEMORY, .plan = &plans.module->memory, .code = ENOMEM,
 			 .example = true});
 	add((struct way){.name = "libcrypto fails", .kind = FAULT_EVP, .plan = &plans.module->evp, .example = true});
+	add((struct way){.name = "libcrypto has no memory", .kind = FAULT_EVP, .plan = &plans.module->evp,
+			 .where = ERR_R_MALLOC_FAILURE});
 	add((struct way){.name = "libcrypto fails (negative)", .kind = FAULT_EVP, .plan = &plans.module->evp, .code = 1});
 	add((struct way){.name = "CKR_GENERAL_ERROR", .kind = FAULT_MUTEX, .plan = &plans.mutexes,
 			 .code = CKR_GENERAL_ERROR, .example = true});
@@ -410,7 +413,7 @@ bool ways_right(const struct scenario *s, const struct way *w, const struct faul
 	case FAULT_MUTEX:
 		return answer_in(rv, mutex_codes, ARRAY_LEN(mutex_codes));
 	case FAULT_EVP:
-		return answer_in(rv, evp_codes, ARRAY_LEN(evp_codes));
+		return rv == CKR_HOST_MEMORY || (w->where == 0 && answer_in(rv, evp_codes, ARRAY_LEN(evp_codes)));
 	default:
 		return false;
 	}
