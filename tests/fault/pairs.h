@@ -38,6 +38,8 @@ struct self {
 	char name;
 	CK_SESSION_HANDLE session;
 	CK_OBJECT_HANDLE kept, pub, priv, wrapper; /* of the objects that the token has before: see base_make() */
+	CK_BYTE point[80];
+	CK_ULONG point_len; /* of `pub` */
 };
 extern struct self self;
 

@@ -36,6 +36,11 @@ void base_find(void)
 	self.pub = first(self.session, CKO_PUBLIC_KEY, "pair");
 	self.priv = first(self.session, CKO_PRIVATE_KEY, "pair");
 	self.wrapper = first(self.session, CKO_SECRET_KEY, "wrapper");
+	if (!self.pub)
+		return;
+	CK_ATTRIBUTE a = {CKA_EC_POINT, self.point, sizeof self.point};
+	MUST(C_GetAttributeValue, self.session, self.pub, &a, 1);
+	self.point_len = a.ulValueLen;
 }
 
 static struct pair generate_pair(CK_SESSION_HANDLE s, bool token, const char *label)
@@ -45,7 +50,8 @@ static struct pair generate_pair(CK_SESSION_HANDLE s, bool token, const char *la
 	MUST(C_GenerateKeyPair, s, MECH(CKM_EC_KEY_PAIR_GEN),
 	     TEMPLATE(A_BYTES(CKA_EC_PARAMS, p256_params, sizeof p256_params), A_BOOL(CKA_TOKEN, token),
 		      A_BYTES(CKA_LABEL, label, strlen(label)), A_TEXT(CKA_ID, "pair")),
-	     TEMPLATE(A_BOOL(CKA_TOKEN, token), A_BOOL(CKA_SIGN, true), A_BOOL(CKA_EXTRACTABLE, !token),
+	     TEMPLATE(A_BOOL(CKA_TOKEN, token), A_BOOL(CKA_SIGN, true), A_BOOL(CKA_DERIVE, true),
+		      A_BOOL(CKA_EXTRACTABLE, !token),
 		      A_BYTES(CKA_LABEL, label, strlen(label)), A_TEXT(CKA_ID, "pair")),
 	     &p.pub, &p.priv);
 	return p;
@@ -107,6 +113,7 @@ void base_make(CK_SESSION_HANDLE s)
 	drop_others(s, CKO_DATA, "kept");
 	drop_others(s, CKO_PUBLIC_KEY, "pair");
 	drop_others(s, CKO_PRIVATE_KEY, "pair");
+	drop_others(s, CKO_SECRET_KEY, "wrapper");
 	if (!first(s, CKO_DATA, "kept"))
 		MUST(C_CreateObject, s,
 		     TEMPLATE(A_ULONG(CKA_CLASS, CKO_DATA), A_BOOL(CKA_TOKEN, true), A_BOOL(CKA_PRIVATE, true),
@@ -231,6 +238,30 @@ static CK_RV unwrap(void)
 				&o);
 }
 
+static CK_RV generate_key(void)
+{
+	struct words w = by_me("generated");
+	CK_OBJECT_HANDLE o;
+
+	return h.f->C_GenerateKey(self.session, MECH(CKM_AES_KEY_GEN),
+				  TEMPLATE(A_ULONG(CKA_VALUE_LEN, 16), A_BOOL(CKA_TOKEN, true),
+					   A_BYTES(CKA_LABEL, w.at, w.n)), &o);
+}
+
+/* The pair agrees with itself. */
+static CK_RV derive(void)
+{
+	struct words w = by_me("derived");
+	CK_ECDH1_DERIVE_PARAMS p = {.kdf = CKD_SHA256_KDF, .pPublicData = self.point,
+				    .ulPublicDataLen = self.point_len};
+	CK_OBJECT_HANDLE o;
+
+	return h.f->C_DeriveKey(self.session, MECH_P(CKM_ECDH1_DERIVE, p), self.priv,
+				TEMPLATE(A_ULONG(CKA_CLASS, CKO_SECRET_KEY), A_ULONG(CKA_KEY_TYPE, CKK_AES),
+					 A_ULONG(CKA_VALUE_LEN, 16), A_BOOL(CKA_TOKEN, true),
+					 A_BYTES(CKA_LABEL, w.at, w.n)), &o);
+}
+
 static CK_RV set_pin(const char *old, const char *what)
 {
 	struct words w = by_me(what);
@@ -274,6 +305,8 @@ const struct deed deeds[] = {
 	{"C_CopyObject", "data", AS_USER, copy},
 	{"C_CopyObject", "private half", AS_USER, copy_key},
 	{"C_GenerateKeyPair", "EC", AS_USER, generate},
+	{"C_GenerateKey", "AES", AS_USER, generate_key},
+	{"C_DeriveKey", "AES", AS_USER, derive},
 	{"C_UnwrapKey", "EC", AS_USER, unwrap},
 	{"C_SetPIN", "user", AS_USER, set_user_pin},
 	{"C_SetPIN", "SO", AS_SO, set_so_pin},
