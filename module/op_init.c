@@ -163,7 +163,7 @@ CK_RV operation_init(struct call *c, enum session_op which, const CK_MECHANISM *
 {
 	if (!given)
 		return cancel(c->session, which);
-	if (c->session->op[which])
+	if (operation_active(c->session, which))
 		return CKR_OPERATION_ACTIVE;
 	return prepare(c->session, which, given, key, &c->session->op[which]);
 }

@@ -62,6 +62,15 @@ static void end(struct session *s, enum session_op which)
 	operation_free(TAKE(s->op[which]));
 }
 
+struct operation *operation_active(struct session *s, enum session_op which)
+{
+	struct operation *op = s->op[which];
+
+	if (op && !op->busy && op->phase == PHASE_OVER)
+		end(s, which);
+	return s->op[which];
+}
+
 /* ---- checks ---- */
 
 static bool phase_allows(enum op_phase phase, enum op_step step)
@@ -103,7 +112,7 @@ static bool arguments_ok(const struct op_request *r)
 /* What lets the operation stand comes first, then what ends it. */
 static CK_RV check(struct session *s, const struct op_request *r)
 {
-	const struct operation *op = s->op[r->which];
+	const struct operation *op = operation_active(s, r->which);
 
 	if (!arguments_ok(r)) {
 		if (op && !op->busy)

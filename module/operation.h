@@ -11,6 +11,9 @@ struct operation;
 /* Ends and wipes it; NULL is fine.  One that is at work on another thread ends when that thread comes back.
  * The slot's lock is held. */
 void operation_free(struct operation *op);
+/* The session's operation of that kind, or NULL.  One whose end couldn't be told, because the lock couldn't be taken again,
+ * is ended. */
+struct operation *operation_active(struct session *s, enum session_op which);
 /* Whether it uses a private object (logout ends it), or this object (may be destroyed: the operation goes on). */
 bool operation_uses_private(const struct operation *op);
 /* CKA_ALWAYS_AUTHENTICATE: a context-specific login is due before the next step / has been made. */

@@ -9,6 +9,7 @@ TestSuite(init, .init = harness_up, .fini = harness_down, .timeout = 60);
 
 static unsigned made, taken, dropped, destroyed;
 static CK_RV create_answer = CKR_OK, lock_answer = CKR_OK;
+static unsigned patience; /* that many locks are taken before lock_answer */
 
 static CK_RV create_mutex(void **m)
 {
@@ -33,8 +34,10 @@ static CK_RV destroy_mutex(void *m)
 
 static CK_RV lock_mutex(void *m)
 {
-	if (lock_answer != CKR_OK)
+	if (lock_answer != CKR_OK && patience-- == 0) {
+		patience = 0;
 		return lock_answer;
+	}
 	__atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED);
 	return pthread_mutex_lock(m) == 0 ? CKR_OK : CKR_MUTEX_BAD;
 }
@@ -84,6 +87,38 @@ Test(init, T004_some_mutex_callbacks)
 			EXPECT(CKR_ARGUMENTS_BAD, C_Initialize, &args);
 		}
 	EXPECT(CKR_CRYPTOKI_NOT_INITIALIZED, C_Finalize, NULL);
+	cr_assert(made == destroyed);
+}
+
+/* A call that doesn't get the lock leaves the operation as it is; one that doesn't get it back has ended it (5.14.2). */
+Test(init, T008_a_lock_in_an_operation)
+{
+	CK_C_INITIALIZE_ARGS args = with_callbacks(0);
+	CK_BYTE digest[32];
+	CK_ULONG n = sizeof digest;
+	unsigned over = 0;
+	CK_RV rv;
+
+	OK(C_Initialize, &args);
+	h.initialized = true;
+	token_up();
+	CK_SESSION_HANDLE s = open_session(RO);
+	for (unsigned locks = 0;; locks++) {
+		OK(C_DigestInit, s, MECH(CKM_SHA256));
+		lock_answer = CKR_HOST_MEMORY;
+		patience = locks;
+		rv = CALL(C_Digest, s, (CK_BYTE *)"data", 4, digest, &n);
+		lock_answer = CKR_OK;
+		if (rv == CKR_OK)
+			break;
+		is(rv, CKR_HOST_MEMORY);
+		rv = CALL(C_DigestInit, s, MECH(CKM_SHA256));
+		over += rv == CKR_OK;
+		cr_assert(rv == CKR_OK || rv == CKR_OPERATION_ACTIVE, "%s", rv_name(rv));
+		OK(C_Digest, s, (CK_BYTE *)"data", 4, digest, &n);
+	}
+	cr_assert(over > 0);
+	OK(C_Finalize, NULL);
 	cr_assert(made == destroyed);
 }
 
