@@ -159,7 +159,8 @@ static void give_back(void)
 
 static bool is_kept(const struct order *o, const struct fault *f)
 {
-	return o->way->kind == FAULT_MUTEX && f->struck && strcmp(f->last, "UnlockMutex") == 0;
+	/* For good: the last to fail needn't be the one that wasn't given back. */
+	return o->way->kind == FAULT_MUTEX && f->struck && (o->for_good || strcmp(f->last, "UnlockMutex") == 0);
 }
 
 /* What couldn't be removed is removed by the next change. */
@@ -173,10 +174,21 @@ static void judge_files(const struct state *before)
 				 after.files, after.staged, after.intents ? " and intents" : "");
 }
 
+/* Whoever doesn't get the lock hasn't reached the session: what was begun there goes on, and is cancelled. */
+static void cancel(const struct scenario *s)
+{
+	const CK_FLAGS all = CKF_ENCRYPT | CKF_DECRYPT | CKF_DIGEST | CKF_SIGN | CKF_VERIFY | CKF_FIND_OBJECTS;
+
+	if (s->stage >= STAGE_PUBLIC)
+		OK(C_SessionCancel, h.session, all);
+}
+
 /* The same call without the fault. */
-static void again(const struct scenario *s)
+static void again(const struct scenario *s, const struct order *o)
 {
 	ready(s);
+	if (o->way->kind == FAULT_MUTEX)
+		cancel(s);
 	begin(s);
 	CK_RV rv = s->call();
 	if (rv != s->answer)
@@ -307,7 +319,7 @@ static void round_with(const struct scenario *s, const struct order *o)
 	if (is_kept(o, &f))
 		give_back();
 	if (rv != s->answer)
-		again(s);
+		again(s, o);
 	else if (is_kept(o, &f)) /* what the call gave went with the library */
 		rig_begin(s->config, true);
 	else
