@@ -22,7 +22,7 @@ struct faults *module_faults; /* pairs_view.c wants none here */
 
 static const char *in_store(const char *name)
 {
-	static char path[160];
+	static char path[400];
 
 	snprintf(path, sizeof path, "%s/store/%s", h.dir, name);
 	return path;
