@@ -18,7 +18,9 @@ void call_begin(struct call *k, struct conn *c, const struct command *command)
 	k->sys = c->transport.sys;
 	k->rc = TSS2_RC_SUCCESS;
 	k->spent = c->seq.spent;
-	if (!k->sys || c->lost || c->late || !c->seq.running)
+	if (c->lost && c->poisoned) /* it is there, and refuses everything */
+		k->rc = c->poisoned_by;
+	else if (!k->sys || c->lost || c->late || !c->seq.running)
 		k->rc = TSS2_TCTI_RC_NO_CONNECTION;
 	else if (command->flags & CALL_OBJECT && held_room_object(c) != CKR_OK)
 		k->rc = TPM2_RC_OBJECT_MEMORY;

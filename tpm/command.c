@@ -284,13 +284,14 @@ CK_RV tpm2_flush(struct conn *c, TPM2_HANDLE handle)
 {
 	struct call k = {0};
 
-	held_forget(c, handle);
 	call_begin(&k, c, &flush);
 	while (call_try(&k, Tss2_Sys_FlushContext_Prepare(k.sys, handle)))
 		;
-	if (nothing_there(k.rc))
-		return CKR_OK;
-	return call_end(&k);
+	/* What can't be flushed now stays held, for whoever connects next. */
+	if (!nothing_there(k.rc))
+		TRY(call_end(&k));
+	held_forget(c, handle);
+	return CKR_OK;
 }
 
 static const struct command context_save = {.name = "TPM2_ContextSave", .flags = CALL_PURE};
