@@ -31,9 +31,7 @@ CK_RV C_DigestKey(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
 	struct call c;
 	CK_RV rv = call_session(&c, FN_C_DigestKey, session, true);
 
-	if (rv == CKR_OK)
-		rv = operation_digest_key(&c, key);
-	return call_leave(&c, rv);
+	return call_leave(&c, operation_digest_key(&c, rv, key));
 }
 
 CK_RV C_DigestFinal(CK_SESSION_HANDLE session, CK_BYTE_PTR digest, CK_ULONG_PTR digest_len)

@@ -256,14 +256,18 @@ static CK_RV digest_key(struct session *s, struct operation *op, CK_OBJECT_HANDL
 	return op_hash_update(op, value);
 }
 
-CK_RV operation_digest_key(struct call *c, CK_OBJECT_HANDLE key)
+CK_RV operation_digest_key(struct call *c, CK_RV entered, CK_OBJECT_HANDLE key)
 {
 	const struct op_request update = {.which = SESSION_DIGEST, .step = STEP_UPDATE};
 	struct session *s = c->session;
 	CK_RV rv;
 
-	TRY(check(s, &update));
-	rv = digest_key(s, s->op[SESSION_DIGEST], key);
+	if (!s)
+		return entered;
+	rv = check(s, &update);
+	if (rv != CKR_OK)
+		return rv_prefer(entered, rv);
+	rv = entered == CKR_OK ? digest_key(s, s->op[SESSION_DIGEST], key) : entered;
 	if (rv == CKR_OK)
 		s->op[SESSION_DIGEST]->phase = PHASE_MULTI;
 	else

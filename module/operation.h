@@ -27,8 +27,8 @@ CK_RV operation_init(struct call *c, enum session_op which, const CK_MECHANISM *
 /* C_VerifySignatureInit: the signature comes first and is copied. */
 CK_RV operation_init_signature(struct call *c, const CK_MECHANISM *given, CK_OBJECT_HANDLE key,
 			       struct bytes signature) MUST_CHECK;
-/* C_DigestKey. */
-CK_RV operation_digest_key(struct call *c, CK_OBJECT_HANDLE key) MUST_CHECK;
+/* C_DigestKey.  entered: what call_session() said; a failure there ends the operation, too. */
+CK_RV operation_digest_key(struct call *c, CK_RV entered, CK_OBJECT_HANDLE key) MUST_CHECK;
 
 /* The one step of C_WrapKey, C_UnwrapKey and C_DeriveKey (which: SESSION_WRAP …): the checks of an Init, with its codes
  * (CKR_KEY_…; the caller has other names for some), and an operation that is the caller's to free.
