@@ -16,7 +16,8 @@ struct state {
 struct sweep {
 	const struct mortal *m;
 	struct result result;
-	struct state old, new;
+	const struct state *old;
+	struct state new;
 	unsigned long calls; /* that the call makes when nobody kills it */
 };
 
@@ -26,8 +27,9 @@ struct life {
 	unsigned long nth, calls; /* to be killed at (0: never); made until then */
 	long number;              /* SYS_… of the last one */
 	bool returned;            /* the call has: the application knows its answer */
-	bool killed;
 	bool to_the_end;          /* it is killed once the call has returned */
+	bool killed;
+	bool living;              /* the TPM goes on */
 	int status;
 };
 
@@ -51,7 +53,8 @@ static void begin(const struct mortal *m)
 	place_restore(m->base);
 	for (unsigned i = 0; i < m->dead; i++) {
 		struct life l = {.to_the_end = true};
-		cr_assert(watch(&v, is_last, &l, &l.status), "%s/%s: step %d failed", m->function, m->variant, l.status);
+		bool died = watch(&v, is_last, &l, &l.status);
+		cr_assert(died, "%s/%s: step %d failed", m->function, m->variant, l.status);
 	}
 }
 
@@ -65,64 +68,6 @@ static struct life live(const struct mortal *m, unsigned long nth)
 	return l;
 }
 
-/* ---- what is left ---- */
-
-#define VIOLATION(s, l, living, format, ...)                                                                           \
-	result_violation(&(s)->result, "killed at call %lu of %lu (number %ld)%s: " format, (l)->calls, (s)->calls,    \
-			 (l)->number, (living) ? ", the TPM goes on living" : "", __VA_ARGS__)
-
-static void judge_outside(struct sweep *s, const struct life *l, bool living, const struct state *state)
-{
-	struct outside o = place_look();
-
-	if (o.litter[0])
-		VIOLATION(s, l, living, "left behind:%s", o.litter);
-	if (o.records != state->outside.records)
-		VIOLATION(s, l, living, "%u records instead of %u", o.records, state->outside.records);
-	if (o.indices != state->outside.indices)
-		VIOLATION(s, l, living, "%u NV indices instead of %u", o.indices, state->outside.indices);
-	if (memcmp(o.persistent, state->outside.persistent, sizeof o.persistent) != 0)
-		VIOLATION(s, l, living, "persistent objects: 0x%x instead of 0x%x", o.persistent[0],
-			  state->outside.persistent[0]);
-	if (o.lockouts)
-		VIOLATION(s, l, living, "the TPM's lockout counter is %u", o.lockouts);
-	/* A bare TPM keeps what the dead had loaded, until somebody needs the room or resets it (R14). */
-	if (!living && (o.transient || o.sessions))
-		VIOLATION(s, l, living, "%u transient objects and %u sessions are in the TPM", o.transient, o.sessions);
-}
-
-/* Nobody counts more than what was tried.  A TPM counts wrong PINs alone; a keyring counts first, and then looks. */
-static unsigned most_tries(const struct sweep *s, const struct life *l)
-{
-	bool wrong = s->m->answer == CKR_PIN_INCORRECT;
-
-	return wrong || (!is_kind(&kind_tpm) && !l->returned) ? s->m->tries : 0;
-}
-
-static void judge(struct sweep *s, const struct life *l, bool living)
-{
-	const unsigned least = l->returned && s->m->answer == CKR_PIN_INCORRECT ? s->m->tries : 0;
-	struct sight is;
-	unsigned tries;
-	int where = sight_take(s->m, &is, &tries);
-	const char *old = where ? "" : sight_differs(&is, &s->old.sight, &s->old.sight);
-	char *not_old = strdup(old ? old : "");
-	const char *new = where ? "" : sight_differs(&is, &s->new.sight, &s->new.other);
-
-	if (where)
-		VIOLATION(s, l, living, "the next process fails at step %d", where);
-	else if (l->returned && new)
-		VIOLATION(s, l, living, "what the application was told isn't there: %s", new);
-	else if (old && new)
-		VIOLATION(s, l, living, "neither the old state (%s) nor the new one (%s)", not_old, new);
-	if (tries < least || tries > most_tries(s, l))
-		VIOLATION(s, l, living, "%u tries are used, expected %u to %u", tries, least, most_tries(s, l));
-	if (!where)
-		judge_outside(s, l, living, new ? &s->old : &s->new);
-	free(not_old);
-	sight_done(&is);
-}
-
 /* ---- the states ---- */
 
 static void see(struct sweep *s, struct sight *sight)
@@ -133,11 +78,18 @@ static void see(struct sweep *s, struct sight *sight)
 	cr_assert(where == 0, "%s/%s: looking failed at step %d", s->m->function, s->m->variant, where);
 }
 
+/* The same for all calls that begin with the same token, and are looked at in the same way. */
 static void take_old(struct sweep *s)
 {
-	place_restore(s->m->base);
-	see(s, &s->old.sight);
-	s->old.outside = place_look();
+	static struct state known[BASES][2];
+	struct state *old = &known[s->m->base][s->m->pins];
+
+	if (!old->sight.text) {
+		place_restore(s->m->base);
+		see(s, &old->sight);
+		old->outside = place_look();
+	}
+	s->old = old;
 }
 
 static void tell_breach(const char *rule, const struct event *e, void *arg)
@@ -160,33 +112,114 @@ static void judge_trace(struct sweep *s, const struct trace *t)
 	(void)trace_judge(t, tell_breach, s);
 }
 
-/* The call, undisturbed: once to count its system calls, and once recorded, where there are files. */
-static void take_new(struct sweep *s)
+/* The new state, reached once more; the call is recorded, and judged where there are files. */
+static void take_other(struct sweep *s)
 {
-	struct life l = live(s->m, 0);
 	const struct victim v = mortal_victim(s->m);
 	char store[TRACE_PATH];
 	struct trace t = {0};
+	int status;
+
+	begin(s->m);
+	snprintf(store, sizeof store, "%s/store", h.dir);
+	cr_assert(trace_record(&v, store, &t, &status), "%s/%s: step %d failed", s->m->function, s->m->variant, status);
+	if (is_kind(&kind_tpm))
+		judge_trace(s, &t);
+	trace_done(&t);
+	see(s, &s->new.other);
+}
+
+/* The call, undisturbed. */
+static void take_new(struct sweep *s)
+{
+	struct life l = live(s->m, 0);
 
 	cr_assert(l.status == 0, "%s/%s: step %d failed", s->m->function, s->m->variant, l.status);
 	s->calls = s->result.operations = l.calls;
 	result_code(&s->result, s->m->answer);
 	see(s, &s->new.sight);
 	s->new.outside = place_look();
-	begin(s->m);
-	snprintf(store, sizeof store, "%s/store", h.dir);
-	cr_assert(trace_record(&v, store, &t, &l.status), "step %d failed", l.status);
-	if (is_kind(&kind_tpm))
-		judge_trace(s, &t);
-	trace_done(&t);
-	see(s, &s->new.other);
 	cr_assert(!s->new.outside.litter[0], "%s/%s leaves%s", s->m->function, s->m->variant, s->new.outside.litter);
+	if (is_kind(&kind_tpm))
+		take_other(s);
 }
 
-static void state_done(struct state *state)
+/* NULL: it is the new state. */
+static const char *differs_from_new(struct sweep *s, const struct sight *is)
 {
-	sight_done(&state->sight);
-	sight_done(&state->other);
+	const char *differs = sight_differs(is, &s->new.sight, &s->new.sight);
+
+	if (!differs)
+		return NULL;
+	if (!s->new.other.text) /* only now it matters what of it is random */
+		take_other(s);
+	return sight_differs(is, &s->new.sight, &s->new.other);
+}
+
+/* ---- what is left ---- */
+
+#define VIOLATION(s, l, format, ...)                                                                                   \
+	result_violation(&(s)->result, "killed at call %lu of %lu (number %ld)%s: " format, (l)->calls, (s)->calls,    \
+			 (l)->number, (l)->living ? ", the TPM goes on living" : "", __VA_ARGS__)
+
+static void judge_outside(struct sweep *s, const struct life *l, const struct outside *o, bool is_old)
+{
+	const struct outside *want = is_old ? &s->old->outside : &s->new.outside;
+
+	if (o->litter[0])
+		VIOLATION(s, l, "left behind:%s", o->litter);
+	if (o->records != want->records)
+		VIOLATION(s, l, "%u records instead of %u", o->records, want->records);
+	if (o->indices != want->indices)
+		VIOLATION(s, l, "%u NV indices instead of %u", o->indices, want->indices);
+	if (memcmp(o->persistent, want->persistent, sizeof o->persistent) != 0)
+		VIOLATION(s, l, "persistent objects: 0x%x instead of 0x%x", o->persistent[0], want->persistent[0]);
+	if (o->lockouts)
+		VIOLATION(s, l, "the TPM's lockout counter is %u", o->lockouts);
+	/* A bare TPM keeps what the dead had loaded, until somebody needs the room or resets it (R14). */
+	if (!l->living && (o->transient || o->sessions))
+		VIOLATION(s, l, "%u transient objects and %u sessions are in the TPM", o->transient, o->sessions);
+}
+
+/* Nobody counts more than what was tried.  A TPM counts wrong PINs alone; a keyring counts first, and then looks. */
+static unsigned most_tries(const struct sweep *s, const struct life *l)
+{
+	bool wrong = s->m->answer == CKR_PIN_INCORRECT;
+
+	return wrong || (!is_kind(&kind_tpm) && !l->returned) ? s->m->tries : 0;
+}
+
+static void judge_tries(struct sweep *s, const struct life *l, unsigned tries)
+{
+	const unsigned least = l->returned && s->m->answer == CKR_PIN_INCORRECT ? s->m->tries : 0;
+
+	if (tries < least || tries > most_tries(s, l))
+		VIOLATION(s, l, "%u tries are used, expected %u to %u", tries, least, most_tries(s, l));
+}
+
+static void judge(struct sweep *s, const struct life *l)
+{
+	struct sight is;
+	unsigned tries;
+	int where = sight_take(s->m, &is, &tries);
+
+	if (where) {
+		VIOLATION(s, l, "the next process fails at step %d", where);
+		sight_done(&is);
+		return;
+	}
+	const struct outside o = place_look();
+	const char *old = sight_differs(&is, &s->old->sight, &s->old->sight);
+	char *not_old = strdup(old ? old : "");
+	const char *new = old || l->returned ? differs_from_new(s, &is) : "not asked";
+	if (l->returned && new)
+		VIOLATION(s, l, "what the application was told isn't there: %s", new);
+	else if (old && new)
+		VIOLATION(s, l, "neither the old state (%s) nor the new one (%s)", not_old, new);
+	judge_tries(s, l, tries);
+	judge_outside(s, l, &o, !old && !l->returned);
+	free(not_old);
+	sight_done(&is);
 }
 
 /* ---- the sweep ---- */
@@ -217,12 +250,13 @@ static bool point(struct sweep *s, unsigned long nth, bool living)
 {
 	struct life l = live(s->m, nth);
 
+	l.living = living;
 	s->result.injected += l.killed;
 	if (!l.killed && l.status != 0)
-		VIOLATION(s, &l, living, "it fails at step %d, though nobody killed it", l.status);
+		VIOLATION(s, &l, "it fails at step %d, though nobody killed it", l.status);
 	if (!living)
 		place_reboot();
-	judge(s, &l, living);
+	judge(s, &l);
 	return l.killed;
 }
 
@@ -256,8 +290,8 @@ static void sweep(const struct mortal *m)
 	fprintf(stderr, "%s/%s: %lu system calls, %lu killed, %lu violations\n", m->function, m->variant,
 		s.result.operations, s.result.injected, s.result.violations);
 	cr_expect(s.result.violations == 0, "%s/%s: %lu violations", m->function, m->variant, s.result.violations);
-	state_done(&s.old);
-	state_done(&s.new);
+	sight_done(&s.new.sight);
+	sight_done(&s.new.other);
 }
 
 static void up(void)

@@ -1,6 +1,6 @@
 /* Death: a process is killed as it enters its nth system call, for every n, and so before and behind every command to
- * the TPM, every call of keyutils and every change of a file.  A new process must then find the old state or the new one
- * (design 9.3).
+ * the TPM, every call of keyutils and every change of a file.  A new process must then find the old state or the new
+ * one (design 9.3).
  *
  *   death_calls.c  the calls, and the tokens that they begin with    death_sight.c  what a new process finds
  *   death_place.c  the token from outside, kept and put back         death.c        the sweep
@@ -34,7 +34,7 @@ struct mortal {
 	CK_RV answer;            /* what it gives when nobody kills it */
 	const char *user, *so;   /* the PIN that it sets; NULL: none */
 	unsigned tries;          /* PINs that it gives */
-	unsigned dead;           /* so many processes that have made the call, too, died before, and the TPM went on living */
+	unsigned dead;           /* so many have made the call and died before, and the TPM went on living */
 	bool pins;               /* it is about PINs: afterwards the SO's is tried, too */
 };
 extern const struct mortal mortals[]; /* ended by a row without a function */
@@ -80,9 +80,9 @@ struct sight {
 	char **lines;
 	size_t n;
 };
-/* In a new process: opens the token, looks at all of it with each PIN, and makes a change, which cleans up.  Gives 0 and
- * the sight (freed by sight_done()), or where it failed.  *ret_tries: how many tries of the PIN with the most were used
- * when it came. */
+/* In a new process: opens the token, looks at all of it with each PIN, and makes a change, which cleans up.  Gives 0
+ * and the sight (freed by sight_done()), or where it failed.  *ret_tries: how many tries of the PIN with the most were
+ * used when it came. */
 int sight_take(const struct mortal *m, struct sight *ret, unsigned *ret_tries);
 void sight_done(struct sight *s);
 /* What differs; NULL: nothing.  `other` is a second sight of the state of `want`, reached anew: what differs in the two

@@ -183,7 +183,8 @@ static CK_RV generate_pair(void)
 		s, MECH(CKM_EC_KEY_PAIR_GEN),
 		TEMPLATE(A_BYTES(CKA_EC_PARAMS, p256_params, sizeof p256_params), A_BOOL(CKA_TOKEN, true),
 			 A_TEXT(CKA_LABEL, "new"), A_TEXT(CKA_ID, "3")),
-		TEMPLATE(A_BOOL(CKA_TOKEN, true), A_BOOL(CKA_SIGN, true), A_TEXT(CKA_LABEL, "new"), A_TEXT(CKA_ID, "3")),
+		TEMPLATE(A_BOOL(CKA_TOKEN, true), A_BOOL(CKA_SIGN, true), A_TEXT(CKA_LABEL, "new"),
+			 A_TEXT(CKA_ID, "3")),
 		&made[0], &made[1]);
 }
 
@@ -214,8 +215,8 @@ static CK_RV generate_public(void)
 static CK_RV generate_key(void)
 {
 	return h.f->C_GenerateKey(s, MECH(CKM_AES_KEY_GEN),
-				  TEMPLATE(A_ULONG(CKA_VALUE_LEN, 16), A_BOOL(CKA_TOKEN, true), A_TEXT(CKA_LABEL, "new"),
-					   A_BOOL(CKA_ENCRYPT, true)),
+				  TEMPLATE(A_ULONG(CKA_VALUE_LEN, 16), A_BOOL(CKA_TOKEN, true),
+					   A_TEXT(CKA_LABEL, "new"), A_BOOL(CKA_ENCRYPT, true)),
 				  &made[0]);
 }
 
@@ -243,7 +244,8 @@ static CK_RV create_key(void)
 	static const uint8_t d[32] = {1, 2, 3, 4, 5, 6, 7, 8};
 
 	return h.f->C_CreateObject(s, TEMPLATE(A_ULONG(CKA_CLASS, CKO_PRIVATE_KEY), A_ULONG(CKA_KEY_TYPE, CKK_EC),
-					       A_BOOL(CKA_TOKEN, true), A_TEXT(CKA_LABEL, "new"), A_BYTES(CKA_VALUE, d, 32),
+					       A_BOOL(CKA_TOKEN, true), A_TEXT(CKA_LABEL, "new"),
+					       A_BYTES(CKA_VALUE, d, 32),
 					       A_BYTES(CKA_EC_PARAMS, p256_params, sizeof p256_params)), &made[0]);
 }
 
@@ -298,7 +300,8 @@ static int find_wrapped_secret(void)
 	if (where)
 		return where;
 	GUARD(117, C_CreateObject(s, TEMPLATE(A_ULONG(CKA_CLASS, CKO_SECRET_KEY), A_ULONG(CKA_KEY_TYPE, CKK_AES),
-					      A_BYTES(CKA_VALUE, aes_value, 16), A_BOOL(CKA_EXTRACTABLE, true)), &secret));
+					      A_BYTES(CKA_VALUE, aes_value, 16), A_BOOL(CKA_EXTRACTABLE, true)),
+		   &secret));
 	wrapped_len = sizeof wrapped;
 	GUARD(118, C_WrapKey(s, MECH(CKM_AES_KEY_WRAP), object, secret, wrapped, &wrapped_len));
 	return 0;
@@ -376,11 +379,14 @@ const struct mortal mortals[] = {
 	ROW("C_InitPIN", "the first", SO, .call = init_pin, .base = BASE_NO_PIN, .user = NEW_USER, .pins = true),
 	ROW("C_InitPIN", "another", SO, .call = init_pin, .user = NEW_USER, .pins = true),
 	ROW("C_SetPIN", "user", USER, .call = set_pin_of_user, .user = NEW_USER, .tries = 1, .pins = true),
-	ROW("C_SetPIN", "user, not logged in", PUBLIC, .call = set_pin_of_user, .user = NEW_USER, .tries = 1, .pins = true),
+	ROW("C_SetPIN", "user, not logged in", PUBLIC, .call = set_pin_of_user, .user = NEW_USER, .tries = 1,
+	    .pins = true),
 	ROW("C_SetPIN", "SO", SO, .call = set_pin_of_so, .so = NEW_SO, .tries = 1, .pins = true),
-	ROW("C_SetPIN", "a wrong PIN", USER, .call = set_pin_from_wrong, .answer = CKR_PIN_INCORRECT, .tries = 1, .pins = true),
+	ROW("C_SetPIN", "a wrong PIN", USER, .call = set_pin_from_wrong, .answer = CKR_PIN_INCORRECT, .tries = 1,
+	    .pins = true),
 	ROW("C_Login", "user", PUBLIC, .call = login_right, .tries = 1, .pins = true),
-	ROW("C_Login", "a wrong PIN", PUBLIC, .call = login_wrong, .answer = CKR_PIN_INCORRECT, .tries = 1, .pins = true),
+	ROW("C_Login", "a wrong PIN", PUBLIC, .call = login_wrong, .answer = CKR_PIN_INCORRECT, .tries = 1,
+	    .pins = true),
 	ROW("C_GenerateKeyPair", "EC, token", USER, .call = generate_pair),
 	ROW("C_GenerateKeyPair", "EC, token, extractable", USER, .call = generate_extractable),
 	ROW("C_GenerateKeyPair", "EC, token, public", USER, .call = generate_public),

@@ -156,7 +156,8 @@ static void describe(key_serial_t key, struct kept *ret)
 
 	*ret = (struct kept){0};
 	cr_assert(keyctl_describe_alloc(key, &text) > 0, "key %d: %m", key);
-	cr_assert(sscanf(text, "%15[^;];%*[^;];%*[^;];%*[^;];%63s", ret->type, ret->name) == 2, "key %d: %s", key, text);
+	cr_assert(sscanf(text, "%15[^;];%*[^;];%*[^;];%*[^;];%63s", ret->type, ret->name) == 2, "key %d: %s", key,
+		  text);
 	free(text);
 }
 

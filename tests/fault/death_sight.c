@@ -357,8 +357,8 @@ static const char *line_differs(const char *is, const char *want, const char *ot
 		n_other = next_field(&other);
 		bool random = !same_field(want, n_want, other, n_other);
 		if (random ? !same_form(is, n, want, n_want) : !same_field(is, n, want, n_want)) {
-			snprintf(words, sizeof words, "%.*s instead of %.*s", (int)MIN(n, 100), is, (int)MIN(n_want, 100),
-				 want);
+			snprintf(words, sizeof words, "%.*s instead of %.*s", (int)MIN(n, 100), is,
+				 (int)MIN(n_want, 100), want);
 			return words;
 		}
 		is += n;

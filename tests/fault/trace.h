@@ -22,7 +22,7 @@ struct event {
 	char path[TRACE_PATH]; /* of a rename the new name */
 	char from[TRACE_PATH]; /* of a rename */
 	uint32_t command;      /* TPM_CC_… */
-	bool announced;        /* TPM2_NV_DefineSpace: the file of intents has the index and its policy at that moment */
+	bool announced;        /* TPM2_NV_DefineSpace: the file of intents then has the index and its policy */
 };
 
 struct trace {

@@ -31,7 +31,8 @@ static const struct made_up {
 	{"nothing", NULL, {RETURN}},
 	{"an object", NULL, {OPEN(STORE "/lock"), REMOVE(STORE "/new"), PUT(OBJECT), RETURN}},
 	{"a PIN", NULL,
-	 {PUT(STORE "/intents"), DEFINE(true), PUT(STORE "/token"), UNDEFINE, REMOVE(STORE "/intents"), SYNC(STORE), RETURN}},
+	 {PUT(STORE "/intents"), DEFINE(true), PUT(STORE "/token"), UNDEFINE, REMOVE(STORE "/intents"), SYNC(STORE),
+	  RETURN}},
 	{"the first token", NULL,
 	 {MKDIR("/d"), SYNC("/"), MKDIR(STORE), SYNC("/d"), PUT(STORE "/intents"), DEFINE(true), PUT(STORE "/token"),
 	  REMOVE(STORE "/intents"), SYNC(STORE), RETURN}},
@@ -44,9 +45,11 @@ static const struct made_up {
 	 {OPEN(STORE "/new"), SYNC(STORE "/new"), WRITE(STORE "/new"), RENAME(OBJECT), SYNC(STORE), RETURN}},
 	{"another file is synced", "a file is renamed",
 	 {OPEN(STORE "/new"), WRITE(STORE "/new"), SYNC(STORE), RENAME(OBJECT), SYNC(STORE), RETURN}},
-	{"an empty file that isn't synced", "a file is renamed", {OPEN(STORE "/new"), RENAME(OBJECT), SYNC(STORE), RETURN}},
+	{"an empty file that isn't synced", "a file is renamed",
+	 {OPEN(STORE "/new"), RENAME(OBJECT), SYNC(STORE), RETURN}},
 	{"a file from nowhere", "a file is renamed", {RENAME(OBJECT), SYNC(STORE), RETURN}},
-	{"a directory that isn't synced", "the directory isn't synced after a rename", {WRITTEN, RENAME(OBJECT), RETURN}},
+	{"a directory that isn't synced", "the directory isn't synced after a rename",
+	 {WRITTEN, RENAME(OBJECT), RETURN}},
 	{"a directory that is synced too early", "the directory isn't synced after a rename",
 	 {WRITTEN, SYNC(STORE), RENAME(OBJECT), RETURN}},
 	{"another directory is synced", "the directory isn't synced after a rename",
@@ -86,8 +89,8 @@ Test(trace, rules)
 		t.at = (struct event *)m->at;
 		size_t broken = trace_judge(&t, note, &told);
 		if (m->breach)
-			cr_expect(broken == 1 && strncmp(told, m->breach, strlen(m->breach)) == 0, "%s: %zu breaches, %s",
-				  m->name, broken, told ? told : "none");
+			cr_expect(broken == 1 && strncmp(told, m->breach, strlen(m->breach)) == 0,
+				  "%s: %zu breaches, %s", m->name, broken, told ? told : "none");
 		else
 			cr_expect(broken == 0, "%s: %s", m->name, told);
 	}

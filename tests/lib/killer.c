@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 
 static void be_victim(const struct victim *v)
 {
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* stopped, and with nobody to trace it, it would stay for ever */
 	int where = v->prepare();
 
 	if (where)

@@ -25,7 +25,7 @@ struct system_call {
 /* Gives true to have the process killed there: a call that is being entered is then never made. */
 typedef bool watch_fn(const struct system_call *c, void *arg);
 
-/* Gives false when the process wasn't killed; *ret_status then is the exit status: what prepare() or call() returned. */
+/* False: the process wasn't killed; *ret_status then is the exit status, what prepare() or call() returned. */
 bool watch(const struct victim *v, watch_fn *fn, void *arg, int *ret_status);
 
 /* Kills the process as it enters its nth system call (from 1) in call().  Gives false when call() ends before that, or
