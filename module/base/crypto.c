@@ -356,9 +356,11 @@ static CK_RV gcm_open(EVP_CIPHER_CTX *c, struct bytes in, uint8_t *plain)
 
 	if (in.len > TAG && EVP_CipherUpdate(c, plain, &n, in.ptr, (int)(in.len - TAG)) != 1)
 		return crypto_failed("AES-GCM", CKR_HOST_MEMORY);
-	if (EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, TAG, (void *)(in.ptr + in.len - TAG)) != 1 ||
-	    EVP_CipherFinal_ex(c, plain + n, &rest) != 1)
-		return crypto_failed("AES-GCM tag", CKR_FUNCTION_FAILED);
+	if (EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, TAG, (void *)(in.ptr + in.len - TAG)) != 1)
+		return crypto_failed("AES-GCM", CKR_HOST_MEMORY);
+	/* A wrong tag isn't libcrypto's own failure: of a PIN's seal it means a wrong PIN. */
+	if (EVP_CipherFinal_ex(c, plain + n, &rest) != 1)
+		return answer("AES-GCM tag", CKR_FUNCTION_FAILED, CKR_HOST_MEMORY);
 	return CKR_OK;
 }
 
