@@ -163,6 +163,17 @@ static void doubt_failure_mode(struct conn *c)
 		c->lost = true;
 }
 
+/* Where the TPM still answers nothing waits for the next sequence; what the search comes to isn't what this one came to. */
+static void settle_now(struct conn *c)
+{
+	const struct sequence came_to = c->seq;
+
+	if (!c->doubt || c->lost || c->late || c->poisoned)
+		return;
+	held_settle(c);
+	c->seq = came_to;
+}
+
 static CK_RV attempt(struct conn *c, conn_body *body, void *arg)
 {
 	CK_RV rv;
@@ -171,6 +182,7 @@ static CK_RV attempt(struct conn *c, conn_body *body, void *arg)
 	rv = body(c, arg);
 	doubt_failure_mode(c);
 	held_tidy(c);
+	settle_now(c);
 	return rv;
 }
 
