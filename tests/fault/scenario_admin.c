@@ -85,7 +85,7 @@ static void slot_is_empty(void)
 static void tpm_is_new(void)
 {
 	slot_is_empty();
-	for (uint32_t key; (key = first_handle(TPM2_PERSISTENT_FIRST));)
+	for (uint32_t key; (key = first_handle((uint32_t)TPM2_HT_PERSISTENT << TPM2_HR_SHIFT));)
 		cr_assert(owner_removes(TPM2_CC_EvictControl, key, 35) == 0);
 }
 
