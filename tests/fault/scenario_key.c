@@ -396,7 +396,8 @@ DERIVED(derive_full, ECDH, MADE(CKK_AES), .crowd = KEY_FULL)
 
 /* ---- the rows ---- */
 
-/* of: the subject; what: what it does to the token. */
+/* of: the subject; what: what it does to the token.  The secret for what isn't private is unsealed when it is needed: where
+ * the stage hasn't needed it, in the context of CTX_INIT. */
 #define GENERATE_AT(stage_, of, text, on_, what, contexts_, ...)                                                       \
 	{.function = "C_GenerateKey", .variant = (text), .on = (on_), .stage = (stage_), .traits = (what),             \
 	 .contexts = (contexts_), .base = (of), .call = generate, .undo = destroy_new, .good = good_secret, __VA_ARGS__}
@@ -419,9 +420,9 @@ DERIVED(derive_full, ECDH, MADE(CKK_AES), .crowd = KEY_FULL)
 
 const struct scenario key_scenarios[] = {
 	GENERATE(aes, "AES, token", ON_BOTH, MUTATES, 0),
-	GENERATE(aes_public, "AES, token, public", ON_BOTH, MUTATES, 0),
+	GENERATE(aes_public, "AES, token, public", ON_BOTH, MUTATES, CTX_INIT),
 	GENERATE(aes_session, "AES, session", ON_BOTH, 0, 0),
-	GENERATE_AT(STAGE_PUBLIC, aes_session_public, "AES, session, nobody logged in", ON_BOTH, 0, 0),
+	GENERATE_AT(STAGE_PUBLIC, aes_session_public, "AES, session, nobody logged in", ON_BOTH, 0, CTX_INIT),
 	GENERATE(aes_tpm, "AES in the TPM, token", ON_TPM, MUTATES, CTX_OBJECT | CTX_INIT | CTX_GEN),
 	GENERATE(aes_tpm_session, "AES in the TPM, session", ON_TPM, 0, CTX_OBJECT | CTX_INIT | CTX_GEN),
 	GENERATE(aes, "AES in the TPM by the setting", ON_TPM, MUTATES, CTX_OBJECT | CTX_INIT | CTX_GEN,
@@ -450,7 +451,7 @@ const struct scenario key_scenarios[] = {
 	{.function = "C_WrapKey", .variant = "TSS2 key", .on = ON_TPM, .stage = STAGE_USER,
 	 .contexts = CTX_INIT | CTX_OBJECT, .base = tss2_key, .begin = room, .call = export_key, .good = exported},
 	UNWRAP(unwrap_aes, "AES, token", ON_BOTH, MUTATES, 0),
-	UNWRAP(unwrap_aes_public, "AES, token, public", ON_BOTH, MUTATES, 0),
+	UNWRAP(unwrap_aes_public, "AES, token, public", ON_BOTH, MUTATES, CTX_INIT),
 	UNWRAP(unwrap_aes_session, "AES, session", ON_BOTH, 0, 0),
 	UNWRAP(unwrap_aes_tpm, "AES into the TPM, token", ON_TPM, MUTATES, CTX_OBJECT | IMPORT),
 	UNWRAP(unwrap_aes_oaep, "AES by RSA, token", ON_BOTH, MUTATES, CTX_INIT | CTX_DECRYPT),
