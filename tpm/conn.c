@@ -33,13 +33,19 @@ static CK_RV flush_all(struct conn *c, void *arg UNUSED)
 	return CKR_OK;
 }
 
-/* A resource manager flushes what a closed connection leaves; a bare TPM doesn't. */
+/* A resource manager flushes what a closed connection leaves; a bare TPM doesn't.  This is the last occasion: what
+ * failed is done once more, on a new connection if need be. */
 static void leave_nothing(struct conn *c)
 {
-	if (!c->transport.sys || c->transport.managed || !(held_any(c) || c->doubt))
+	CK_RV rv = CKR_OK;
+
+	if (!c->transport.sys || c->transport.managed)
 		return;
-	c->poisoned_until = 0; /* the last occasion */
-	if (conn_run(c, RC_OBJECT, flush_all, NULL) != CKR_OK)
+	for (int tries = 0; tries < 2 && (held_any(c) || c->doubt); tries++) {
+		c->poisoned_until = 0;
+		rv = conn_run(c, RC_OBJECT, flush_all, NULL);
+	}
+	if (rv != CKR_OK || held_any(c))
 		log_info("slot %s: objects of ours stay in the TPM, which can't be reached", c->slot);
 }
 
