@@ -11,6 +11,12 @@
 #define LONG_MAX_MS 1000
 #define POISON_MS 1000
 
+/* Where room couldn't be made, why it couldn't is the answer. */
+static TSS2_RC no_room(const struct conn *c, TSS2_RC full)
+{
+	return c->seq.unflushed ? c->seq.unflushed : full;
+}
+
 void call_begin(struct call *k, struct conn *c, const struct command *command)
 {
 	k->conn = c;
@@ -23,9 +29,9 @@ void call_begin(struct call *k, struct conn *c, const struct command *command)
 	else if (!k->sys || c->lost || c->late || !c->seq.running)
 		k->rc = TSS2_TCTI_RC_NO_CONNECTION;
 	else if (command->flags & CALL_OBJECT && held_room_object(c) != CKR_OK)
-		k->rc = TPM2_RC_OBJECT_MEMORY;
+		k->rc = no_room(c, TPM2_RC_OBJECT_MEMORY);
 	else if (command->flags & CALL_SESSION && held_room_session(c) != CKR_OK)
-		k->rc = TPM2_RC_SESSION_MEMORY;
+		k->rc = no_room(c, TPM2_RC_SESSION_MEMORY);
 	k->refused = k->rc != TSS2_RC_SUCCESS;
 }
 
@@ -316,8 +322,10 @@ bool call_flush(struct conn *c, TPM2_HANDLE handle)
 	while (call_try(&k, Tss2_Sys_FlushContext_Prepare(k.sys, handle)))
 		;
 	rc = ended(&k);
-	if (rc != TSS2_RC_SUCCESS && !(not_there(rc) && gone_indeed(c, handle)))
+	if (rc != TSS2_RC_SUCCESS && !(not_there(rc) && gone_indeed(c, handle))) {
+		c->seq.unflushed = rc;
 		return false;
+	}
 	held_forget(c, handle);
 	return true;
 }

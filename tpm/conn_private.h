@@ -128,6 +128,7 @@ struct sequence {
 	enum rc_action action;
 	const struct command *failed;
 	bool second;           /* the repetition */
+	TSS2_RC unflushed;     /* what the TPM said to the last TPM2_FlushContext that failed */
 	unsigned reclaimed;    /* CALL_OBJECT, CALL_SESSION: what the dead had left was looked for already */
 };
 
