@@ -33,8 +33,11 @@ static CK_RV flush_all(struct conn *c, void *arg UNUSED)
 	return CKR_OK;
 }
 
+static CK_RV run_alone(struct conn *c, enum rc_context context, conn_body *body, void *arg) MUST_CHECK;
+
 /* A resource manager flushes what a closed connection leaves; a bare TPM doesn't.  This is the last occasion: what
- * failed is done once more, on a new connection if need be. */
+ * failed is done once more, on a new connection if need be; without the lock, which an application's mutex may refuse
+ * and nobody else can want any more. */
 static void leave_nothing(struct conn *c)
 {
 	CK_RV rv = CKR_OK;
@@ -43,7 +46,7 @@ static void leave_nothing(struct conn *c)
 		return;
 	for (int tries = 0; tries < 2 && (held_any(c) || c->doubt); tries++) {
 		c->poisoned_until = 0;
-		rv = conn_run(c, RC_OBJECT, flush_all, NULL);
+		rv = run_alone(c, RC_OBJECT, flush_all, NULL);
 	}
 	if (rv != CKR_OK || held_any(c))
 		log_info("slot %s: objects of ours stay in the TPM, which can't be reached", c->slot);

@@ -101,7 +101,8 @@ static CK_RV tpm_probe(struct token *tok)
 
 	if (rv == CKR_OK && t->parent && parent_foreign(t->parent, t->conn))
 		return CKR_TOKEN_NOT_RECOGNIZED;
-	return rv == CKR_OK || rv == CKR_HOST_MEMORY ? rv : CKR_TOKEN_NOT_PRESENT;
+	/* A mutex of the application's that fails (R11) says nothing of the TPM. */
+	return rv == CKR_OK || rv == CKR_HOST_MEMORY || rv == CKR_GENERAL_ERROR ? rv : CKR_TOKEN_NOT_PRESENT;
 }
 
 static void copy_text(char *out, size_t size, const void *in, size_t n)
