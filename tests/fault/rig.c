@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "state.h"
+
 struct plans plans;
 struct outputs out;
 
@@ -195,6 +197,8 @@ void rig_begin(const char *config, bool mutexes)
 	snprintf(lines, sizeof lines, "%s%s", is_kind(&kind_tpm) ? "bus = protected\n" : "", config ? config : "");
 	h.extra = lines;
 	write_config();
+	if (is_kind(&kind_keyring))
+		state_clear_ring();
 	watcher_start();
 	start();
 	OK(C_CloseAllSessions, h.slot);

@@ -239,6 +239,8 @@ static uint32_t take_nurseries(void)
 	return n;
 }
 
+unsigned state_interval = 10;
+
 /* The user's keys, of which a replaced ring's count until the kernel has collected them. */
 static unsigned keys_of_user(void)
 {
@@ -262,9 +264,18 @@ static void wait_for_collector(void)
 	const struct timespec pause = {0, 50000000};
 	static unsigned looks;
 
-	if (looks++ % 10 != 0)
+	if (looks++ % state_interval != 0)
 		return;
 	for (int i = 0; i < 100 && keys_of_user() > 60; i++)
+		nanosleep(&pause, NULL);
+}
+
+void state_clear_ring(void)
+{
+	const struct timespec pause = {0, 20000000};
+
+	cr_assert(keyctl_clear(KEY_SPEC_SESSION_KEYRING) == 0);
+	for (int i = 0; i < 500 && keys_of_user() > 40; i++)
 		nanosleep(&pause, NULL);
 }
 

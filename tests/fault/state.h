@@ -30,6 +30,10 @@ struct holdings {
 };
 struct holdings holdings_now(void);
 
+/* The session keyring loses all it has, and the kernel has collected it: else the quota is full of what nobody has. */
+void state_clear_ring(void);
+/* At every how manieth look that is waited for. */
+extern unsigned state_interval;
 /* Takes out of the TPM whatever is loaded, so that what one round has left isn't held against the next. */
 void holdings_drop(void);
 
