@@ -251,7 +251,8 @@ p.soft, .soft { color: var(--soft); } code { font-size: .92em; }
 table { border-collapse: collapse; width: 100%; } th { font-weight: 600; text-align: left; }
 th, td { border-bottom: 1px solid var(--rule); padding: .25rem .6rem; vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-tr.more td { border-bottom: 2px solid var(--rule); padding-bottom: .6rem; } tr.first td, tr.first th { border-bottom: 0; }
+tr.more td { border-bottom: 2px solid var(--rule); padding-bottom: .6rem; }
+tr.first td, tr.first th { border-bottom: 0; }
 svg text { fill: var(--ink); font: 13px system-ui, sans-serif; } svg text.soft { fill: var(--soft); }
 .tpm { fill: var(--tpm); } .keyring { fill: var(--keyring); }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .3em 0 1em; }
@@ -312,7 +313,8 @@ def kinds_table(found):
                     f'<td class="n">{number(part.sum("general"))}</td>'
                     f'<td class="n{" bad" if part.violations else ""}">{len(part.violations)}</td></tr>')
     return ('<div class="wide"><table><tr><th>kind</th><th>what fails</th>' + head +
-            '<th class="n">CKR_GENERAL_ERROR</th><th class="n">violations</th></tr>' + "\n".join(rows) + "</table></div>")
+            '<th class="n">CKR_GENERAL_ERROR</th><th class="n">violations</th></tr>' + "\n".join(rows) +
+            "</table></div>")
 
 
 def function_rows(found, function, kinds, top):
@@ -321,22 +323,23 @@ def function_rows(found, function, kinds, top):
                      f'{number(part.of(kind=k).injected()) if part.of(kind=k).rows else ""}</td>' for k in kinds)
     codes = ", ".join(f"<code>{esc(name)}</code> {number(n)}" for name, n in part.codes()) or "none"
     variants = "".join(
-        f"<li>{esc(v)} ({esc(', '.join(TOKENS.get(t, t) for t in part.of(variant=v).tokens()))}): "
-        f"{number(part.of(variant=v).sum('operations'))} operations, {number(part.of(variant=v).injected())} faults</li>"
-        for v in part.values("variant"))
+        f"<li>{esc(v)} ({esc(', '.join(TOKENS.get(t, t) for t in p.tokens()))}): "
+        f"{number(p.sum('operations'))} operations, {number(p.injected())} faults</li>"
+        for v, p in ((v, part.of(variant=v)) for v in part.values("variant")))
     return (f'<tr class="first"><th>{esc(function or "–")}</th><td>{small_bar(part, top)}</td>'
             f'<td class="n">{number(part.sum("operations"))}</td><td class="n">{number(part.injected())}</td>{counts}'
             f'<td class="n{" bad" if part.violations else ""}">{len(part.violations)}</td></tr>\n'
             f'<tr class="more"><td colspan="{len(kinds) + 5}"><span class="soft">answers:</span> {codes}'
-            f'<details><summary>{len(part.values("variant"))} scenarios</summary><ul>{variants}</ul></details></td></tr>')
+            f'<details><summary>{len(part.values("variant"))} scenarios</summary><ul>{variants}</ul></details>'
+            '</td></tr>')
 
 
 def functions_table(found):
     kinds, names = found.kinds(), function_order(found)
     top = max((found.of(function=f).injected() for f in names), default=1)
     head = "".join(f'<th class="n">{esc(k)}</th>' for k in kinds)
-    return ('<div class="wide"><table><tr><th>function</th><th></th><th class="n">operations</th><th class="n">faults</th>' +
-            head + '<th class="n">violations</th></tr>' +
+    return ('<div class="wide"><table><tr><th>function</th><th></th><th class="n">operations</th>'
+            '<th class="n">faults</th>' + head + '<th class="n">violations</th></tr>' +
             "\n".join(function_rows(found, f, kinds, top) for f in names) + "</table></div>")
 
 
@@ -362,9 +365,9 @@ def page(found):
 <div><b{bad}>{len(found.violations)}</b>violations</div>
 <div><b>{number(found.sum("operations"))}</b>operations that can fail</div>
 <div><b>{len({r[:3] for r in found.rows})}</b>scenarios</div></div>
-<p>Each scenario is one call of a PKCS#11 function on one kind of token. Every operation below the call that can fail was made
-to fail, once and from then on, in each way that it knows. After each fault the answer must be the right one, a call that
-failed must have left the token as it was, nothing may be left over, and the same call must then succeed.
+<p>Each scenario is one call of a PKCS#11 function on one kind of token. Every operation below the call that can fail
+was made to fail, once and from then on, in each way that it knows. After each fault the answer must be the right one, a
+call that failed must have left the token as it was, nothing may be left over, and the same call must then succeed.
 {esc(general_words(found))}</p>
 <h2>By kind</h2><p>{keys}</p>
 {chart(found)}
