@@ -93,7 +93,10 @@ static bool wait_evict(struct call *k)
 {
 	if (makes_room(k))
 		return wait_short(k);
-	return held_evict(k->conn) || wait_short(k) || reclaim(k, CALL_OBJECT);
+	if (held_evict(k->conn) || wait_short(k) || reclaim(k, CALL_OBJECT))
+		return true;
+	k->rc = no_room(k->conn, k->rc);
+	return false;
 }
 
 static bool wait_sessions(struct call *k)

@@ -20,9 +20,12 @@ static bool nothing_there(TSS2_RC rc)
 static void expect_name(struct call *k, const TPM2B_PUBLIC *public, const TPM2B_NAME *name)
 {
 	TPM2B_NAME own;
+	CK_RV rv = k->rc == TSS2_RC_SUCCESS ? name_of_object(&public->publicArea, &own) : CKR_DEVICE_ERROR;
 
-	if (k->rc == TSS2_RC_SUCCESS && name_of_object(&public->publicArea, &own) && !name_equal(&own, name))
+	if (rv == CKR_OK && !name_equal(&own, name))
 		k->rc = TSS2_ESYS_RC_RSP_AUTH_FAILED;
+	else if (rv != CKR_OK && rv != CKR_DEVICE_ERROR) /* unchecked, and so not believed */
+		k->rc = TSS2_ESYS_RC_MEMORY;
 }
 
 void expect_transient(struct call *k, TPM2_HANDLE handle)

@@ -125,8 +125,9 @@ CK_RV duplicate_make(struct conn *c, const TPM2B_PUBLIC *parent, const TPM2B_PUB
 		log_error("slot %s: the storage key protects its children in a way that Signet doesn't know", c->slot);
 		return conn_fail(c, CKR_DEVICE_ERROR);
 	}
-	if (!name_of_object(&public->publicArea, &name))
-		return conn_fail(c, CKR_GENERAL_ERROR);
+	CK_RV rv = name_of_object(&public->publicArea, &name);
+	if (rv != CKR_OK)
+		return conn_fail(c, rv);
 	TRY(salt_make(parent, "DUPLICATE", &w.seed, &seed));
 	TRY(wrap(&w, sensitive, ret_duplicate));
 	*ret_seed = seed;

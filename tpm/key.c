@@ -124,7 +124,7 @@ static CK_RV load_ready(struct conn *c, const struct tpm_ready *r, struct parent
 
 	if (r->persistent) {
 		ret->handle = r->persistent;
-		return name_of_object(&r->key.blob.public.publicArea, &ret->name) ? CKR_OK : CKR_DEVICE_ERROR;
+		return name_of_object(&r->key.blob.public.publicArea, &ret->name);
 	}
 	TRY(parent_storage(c, r->parent ? r->parent : storage, &below));
 	rv = handles_key(c, below, &r->key.blob, ret);

@@ -17,32 +17,35 @@ bool name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b)
 }
 
 /* nameAlg || H(public area). */
-static bool name_of(TPM2_ALG_ID alg, struct bytes area, TPM2B_NAME *ret)
+static CK_RV name_of(TPM2_ALG_ID alg, struct bytes area, TPM2B_NAME *ret)
 {
 	const struct hash *h = name_hash(alg);
 	TPM2B_NAME name = {.name = {(uint8_t)(alg >> 8), (uint8_t)alg}};
 
-	if (!h || 2 + h->size > sizeof name.name || hash_once(h, area, name.name + 2) != CKR_OK)
-		return false;
+	if (!h || 2 + h->size > sizeof name.name)
+		return CKR_DEVICE_ERROR;
+	TRY(hash_once(h, area, name.name + 2));
 	name.size = (uint16_t)(2 + h->size);
 	*ret = name;
-	return true;
+	return CKR_OK;
 }
 
-bool name_of_object(const TPMT_PUBLIC *public, TPM2B_NAME *ret)
+CK_RV name_of_object(const TPMT_PUBLIC *public, TPM2B_NAME *ret)
 {
 	uint8_t area[sizeof *public];
 	size_t n = 0;
 
-	return Tss2_MU_TPMT_PUBLIC_Marshal(public, area, sizeof area, &n) == TSS2_RC_SUCCESS &&
-	       name_of(public->nameAlg, BYTES(area, n), ret);
+	if (Tss2_MU_TPMT_PUBLIC_Marshal(public, area, sizeof area, &n) != TSS2_RC_SUCCESS)
+		return CKR_DEVICE_ERROR;
+	return name_of(public->nameAlg, BYTES(area, n), ret);
 }
 
-bool name_of_index(const TPMS_NV_PUBLIC *public, TPM2B_NAME *ret)
+CK_RV name_of_index(const TPMS_NV_PUBLIC *public, TPM2B_NAME *ret)
 {
 	uint8_t area[sizeof *public];
 	size_t n = 0;
 
-	return Tss2_MU_TPMS_NV_PUBLIC_Marshal(public, area, sizeof area, &n) == TSS2_RC_SUCCESS &&
-	       name_of(public->nameAlg, BYTES(area, n), ret);
+	if (Tss2_MU_TPMS_NV_PUBLIC_Marshal(public, area, sizeof area, &n) != TSS2_RC_SUCCESS)
+		return CKR_DEVICE_ERROR;
+	return name_of(public->nameAlg, BYTES(area, n), ret);
 }

@@ -10,8 +10,9 @@
 /* By TPM_ALG_ID; NULL: a hash that we don't have. */
 const struct hash *name_hash(TPM2_ALG_ID alg);
 bool name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b);
-/* False: its nameAlg is one that we don't have, or libcrypto failed. */
-bool name_of_object(const TPMT_PUBLIC *public, TPM2B_NAME *ret) MUST_CHECK;
-bool name_of_index(const TPMS_NV_PUBLIC *public, TPM2B_NAME *ret) MUST_CHECK;
+/* CKR_DEVICE_ERROR: its nameAlg is one that we don't have, or the area can't be one.  CKR_HOST_MEMORY,
+ * CKR_FUNCTION_FAILED: libcrypto failed, which says nothing of the name. */
+CK_RV name_of_object(const TPMT_PUBLIC *public, TPM2B_NAME *ret) MUST_CHECK;
+CK_RV name_of_index(const TPMS_NV_PUBLIC *public, TPM2B_NAME *ret) MUST_CHECK;
 
 #endif

@@ -177,8 +177,8 @@ static CK_RV finish_body(struct conn *c, void *arg)
 	TPM2B_NAME name = {0};
 	bool found;
 
-	if (!name_of_index(&before, &index.name) || !name_of_index(&after, &rec->name))
-		return CKR_HOST_MEMORY;
+	TRY(name_of_index(&before, &index.name));
+	TRY(name_of_index(&after, &rec->name));
 	TRY(write_limit(c, k, &index));
 	TRY(tpm2_nv_read_public(c, rec->handle, &public, &name, &found));
 	if (found && name_equal(&name, &rec->name))
