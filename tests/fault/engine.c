@@ -260,10 +260,11 @@ static void judge_failure(const struct scenario *s, const struct order *o, const
 	judge_device_error(s, o, f, rv);
 }
 
-/* Where there was no way to the TPM, or it refused everything, TPM2_FlushContext came to nothing, too. */
+/* Where there was no way to the TPM, or it refused everything, TPM2_FlushContext came to nothing, too; and where a mutex
+ * wasn't given back, nothing more could be done at all. */
 static bool is_cut(const struct order *o)
 {
-	return o->for_good || o->way->kind == FAULT_TRANSPORT;
+	return o->for_good || o->way->kind == FAULT_TRANSPORT || o->way->kind == FAULT_MUTEX;
 }
 
 static void judge_state(const struct scenario *s, const struct order *o, const struct state *before)
@@ -330,7 +331,7 @@ static void round_with(const struct scenario *s, const struct order *o)
 		rig_begin(s->config, true);
 	else
 		after_success(s);
-	if (o->for_good && rv != s->answer && s->traits & MUTATES)
+	if (is_cut(o) && rv != s->answer && s->traits & MUTATES)
 		judge_files(&before);
 	judge_flushed(s, o);
 }
@@ -393,7 +394,7 @@ static void round_at(const struct scenario *s, const struct way *w, unsigned lon
 
 /* Where a call makes very many operations of a kind - it reads a token full of objects - the examples share them: each
  * operation fails in one of the ways. */
-#define MANY 48
+#define MANY 16
 
 struct ordinal {
 	unsigned long number, example, examples; /* of all ways of a kind, of its examples, and how many those are */

@@ -197,8 +197,7 @@ void rig_begin(const char *config, bool mutexes)
 	snprintf(lines, sizeof lines, "%s%s", is_kind(&kind_tpm) ? "bus = protected\n" : "", config ? config : "");
 	h.extra = lines;
 	write_config();
-	if (is_kind(&kind_keyring))
-		state_clear_ring();
+	state_clear();
 	watcher_start();
 	start();
 	OK(C_CloseAllSessions, h.slot);

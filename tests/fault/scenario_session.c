@@ -501,8 +501,8 @@ const struct scenario session_scenarios[] = {
 
 	OPEN("R/W, the first of the process", library_is_fresh, CTX_PROBE, open_rw),
 	OPEN("R/O, the first of the process", library_is_fresh, CTX_PROBE, open_ro),
-	OPEN("R/W, after others", NULL, 0, open_rw),
-	OPEN("R/O, after others", NULL, 0, open_ro),
+	OPEN("R/W, after others", NULL, CTX_PROBE, open_rw),
+	OPEN("R/O, after others", NULL, CTX_PROBE, open_ro),
 	OPEN_ANOTHER("R/W, another, nobody is logged in", STAGE_READ, open_rw),
 	OPEN_ANOTHER("R/W, another, the user is logged in", STAGE_USER, open_rw),
 	OPEN_ANOTHER("R/O, another, the user is logged in", STAGE_USER, open_ro),

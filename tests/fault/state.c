@@ -66,17 +66,23 @@ static uint32_t handles(uint32_t first, uint32_t ret[64])
 	return n;
 }
 
+/* The authorization area: session, nonce, attributes, hmac. */
+static void put_owner(struct message *m)
+{
+	put(m, 9, 4);
+	put(m, TPM2_RH_PW, 4);
+	put(m, 0, 2);
+	put(m, 0, 1);
+	put(m, 0, 2);
+}
+
 /* Part 3, 31.13: TPM2_NV_Read by the owner, with an empty password. */
 static TPM2_RC nv_read(uint32_t index, uint16_t size, struct message *m)
 {
 	begin(m, TPM2_ST_SESSIONS, TPM2_CC_NV_Read);
 	put(m, TPM2_RH_OWNER, 4);
 	put(m, index, 4);
-	put(m, 9, 4); /* the authorization area: session, nonce, attributes, hmac */
-	put(m, TPM2_RH_PW, 4);
-	put(m, 0, 2);
-	put(m, 0, 1);
-	put(m, 0, 2);
+	put_owner(m);
 	put(m, size, 2);
 	put(m, 0, 2);
 	return exchange(m);
@@ -270,7 +276,7 @@ static void wait_for_collector(void)
 		nanosleep(&pause, NULL);
 }
 
-void state_clear_ring(void)
+static void clear_ring(void)
 {
 	const struct timespec pause = {0, 20000000};
 
@@ -396,4 +402,35 @@ void holdings_drop(void)
 	drop_all(TPM2_TRANSIENT_FIRST);
 	drop_all(TPM2_LOADED_SESSION_FIRST);
 	drop_all(TPM2_ACTIVE_SESSION_FIRST);
+}
+
+/* ---- no token ---- */
+
+/* Part 3, 31.4: TPM2_NV_UndefineSpace by the owner, with an empty password. */
+static void undefine(uint32_t index)
+{
+	struct message m;
+
+	begin(&m, TPM2_ST_SESSIONS, TPM2_CC_NV_UndefineSpace);
+	put(&m, TPM2_RH_OWNER, 4);
+	put(&m, index, 4);
+	put_owner(&m);
+	cr_assert(exchange(&m) == TPM2_RC_SUCCESS, "TPM2_NV_UndefineSpace(0x%x): 0x%x", index, get32(m.bytes + 6));
+}
+
+void state_clear(void)
+{
+	char path[96];
+	uint32_t list[64];
+
+	if (!is_kind(&kind_tpm)) {
+		clear_ring();
+		return;
+	}
+	snprintf(path, sizeof path, "%s/store", h.dir);
+	remove_tree(path);
+	uint32_t n = handles(TPM2_NV_INDEX_FIRST, list);
+	for (uint32_t i = 0; i < n; i++)
+		undefine(list[i]);
+	holdings_drop();
 }

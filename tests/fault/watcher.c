@@ -14,34 +14,39 @@ static int ask[2], answer[2];
 
 static CK_SESSION_HANDLE session;
 
-static void digest_attribute(EVP_MD_CTX *md, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_TYPE type)
-{
-	uint8_t value[2048];
-	CK_ATTRIBUTE a = {type, value, sizeof value};
-	CK_RV rv = h.f->C_GetAttributeValue(session, o, &a, 1);
+/* All at once: each call looks for what others have changed. */
+static const CK_ATTRIBUTE_TYPE types[] = {
+	CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_MODIFIABLE, CKA_LABEL, CKA_UNIQUE_ID, CKA_VALUE, CKA_OBJECT_ID,
+	CKA_APPLICATION, CKA_CERTIFICATE_TYPE, CKA_ID, CKA_SUBJECT, CKA_KEY_TYPE, CKA_SENSITIVE, CKA_ENCRYPT,
+	CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP, CKA_SIGN, CKA_VERIFY, CKA_DERIVE, CKA_MODULUS, CKA_EXTRACTABLE,
+	CKA_LOCAL, CKA_NEVER_EXTRACTABLE, CKA_ALWAYS_SENSITIVE, CKA_EC_PARAMS, CKA_EC_POINT,
+	CKA_ALWAYS_AUTHENTICATE, CKA_COPYABLE, CKA_DESTROYABLE, CKA_TRUSTED, CKA_VALUE_LEN,
+};
 
-	EVP_DigestUpdate(md, &type, sizeof type);
+static void digest_attributes(EVP_MD_CTX *md, CK_OBJECT_HANDLE o)
+{
+	static uint8_t values[ARRAY_LEN(types)][1024];
+	CK_ATTRIBUTE t[ARRAY_LEN(types)];
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		t[i] = (CK_ATTRIBUTE){types[i], values[i], sizeof values[i]};
+	CK_RV rv = h.f->C_GetAttributeValue(session, o, t, ARRAY_LEN(t));
 	EVP_DigestUpdate(md, &rv, sizeof rv);
-	if (rv == CKR_OK)
-		EVP_DigestUpdate(md, value, a.ulValueLen);
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		EVP_DigestUpdate(md, &t[i].ulValueLen, sizeof t[i].ulValueLen);
+		if (t[i].ulValueLen <= sizeof values[i])
+			EVP_DigestUpdate(md, values[i], t[i].ulValueLen);
+	}
 }
 
 /* The order in which objects are found says nothing: their digests are added. */
 static void add_object(struct sight *s, CK_OBJECT_HANDLE o)
 {
-	static const CK_ATTRIBUTE_TYPE types[] = {
-		CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_MODIFIABLE, CKA_LABEL, CKA_UNIQUE_ID, CKA_VALUE, CKA_OBJECT_ID,
-		CKA_APPLICATION, CKA_CERTIFICATE_TYPE, CKA_ID, CKA_SUBJECT, CKA_KEY_TYPE, CKA_SENSITIVE, CKA_ENCRYPT,
-		CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP, CKA_SIGN, CKA_VERIFY, CKA_DERIVE, CKA_MODULUS, CKA_EXTRACTABLE,
-		CKA_LOCAL, CKA_NEVER_EXTRACTABLE, CKA_ALWAYS_SENSITIVE, CKA_EC_PARAMS, CKA_EC_POINT,
-		CKA_ALWAYS_AUTHENTICATE, CKA_COPYABLE, CKA_DESTROYABLE, CKA_TRUSTED, CKA_VALUE_LEN,
-	};
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	uint8_t d[32];
 
 	EVP_DigestInit_ex(md, EVP_sha256(), NULL);
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		digest_attribute(md, o, types[i]);
+	digest_attributes(md, o);
 	EVP_DigestFinal_ex(md, d, NULL);
 	EVP_MD_CTX_free(md);
 	for (size_t i = 0; i < sizeof d; i++)
@@ -51,13 +56,15 @@ static void add_object(struct sight *s, CK_OBJECT_HANDLE o)
 
 static CK_RV see_objects(struct sight *s)
 {
-	CK_OBJECT_HANDLE o;
-	CK_ULONG n;
+	CK_OBJECT_HANDLE o[200];
+	CK_ULONG n = 0;
 	CK_RV rv = h.f->C_FindObjectsInit(session, NULL, 0);
 
-	while (rv == CKR_OK && (rv = h.f->C_FindObjects(session, &o, 1, &n)) == CKR_OK && n == 1)
-		add_object(s, o);
+	if (rv == CKR_OK)
+		rv = h.f->C_FindObjects(session, o, ARRAY_LEN(o), &n);
 	CK_RV end = h.f->C_FindObjectsFinal(session);
+	for (CK_ULONG i = 0; rv == CKR_OK && i < n; i++)
+		add_object(s, o[i]);
 	return rv != CKR_OK ? rv : end;
 }
 
