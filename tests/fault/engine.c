@@ -269,13 +269,10 @@ static bool is_cut(const struct order *o)
 
 static void judge_state(const struct scenario *s, const struct order *o, const struct state *before)
 {
-	unsigned long n = result.violations;
 	struct state after;
 
 	state_take(&after);
 	state_compare(&result, before, &after, is_cut(o), s->traits & COUNTS_TRY ? 1 : 0);
-	if (result.violations > n)
-		fprintf(stderr, "after %s\n", told);
 }
 
 /* A TPM that said of every handle that nothing is there was believed. */
@@ -453,7 +450,7 @@ static void sweep_kind(const struct scenario *s, enum kind_of_fault kind)
 	struct holdings rest, now;
 
 	result = (struct result){.function = s->function, .variant = s->variant, .token = h.kind->name,
-				 .kind = kind_names[kind]};
+				 .kind = kind_names[kind], .told = told};
 	rig_stage(STAGE_LIBRARY);
 	ready(s);
 	rest = at_rest();

@@ -99,6 +99,7 @@ extern const char *const kind_names[FAULT_KINDS]; /* "commands", "transport", "k
 struct result {
 	const char *function, *variant, *token;
 	const char *kind;          /* kind_names[], "death" or "pairs" */
+	const char *told;          /* what is under way, for a violation's words; not written */
 	unsigned long operations;  /* found below the call */
 	unsigned long injected;    /* faults that struck; processes killed; pairs run */
 	unsigned long violations;

@@ -339,25 +339,25 @@ void state_compare(struct result *r, const struct state *before, const struct st
 	bool waits = before->intents || (cut && after->intents);
 
 	if (memcmp(before->records, after->records, 32) != 0)
-		result_violation(r, "the token's records have changed");
+		result_violation(r, "%s: the token's records have changed", r->told);
 	if (memcmp(before->nv, after->nv, 32) != 0 && !waits)
-		result_violation(r, "NV indices or persistent objects have changed: %u indices were %u", after->indices,
-				 before->indices);
+		result_violation(r, "%s: NV indices or persistent objects have changed: %u indices were %u", r->told,
+				 after->indices, before->indices);
 	if (memcmp(before->sight.digest, after->sight.digest, 32) != 0)
-		result_violation(r, "a second process sees another token: %u objects were %u, %s was %s",
+		result_violation(r, "%s: a second process sees another token: %u objects were %u, %s was %s", r->told,
 				 after->sight.objects, before->sight.objects, rv_name(after->sight.rv),
 				 name_of((char[24]){0}, before->sight.rv));
 	/* A TPM that refuses everything refuses TPM2_FlushContext: that is for the next call, and for the engine to see. */
 	if (!cut && (after->transient > MAX(before->transient, (uint32_t)CACHED_KEYS) ||
 		     after->sessions > before->sessions))
-		result_violation(r, "%u transient objects and %u sessions are left in the TPM, %u and %u before",
+		result_violation(r, "%s: %u transient objects and %u sessions are left in the TPM, %u and %u before", r->told,
 				 after->transient, after->sessions, before->transient, before->sessions);
 	if (!cut && (after->files > before->files || after->staged > before->staged))
-		result_violation(r, "%u temporary files and %u staged keys are left", after->files, after->staged);
+		result_violation(r, "%s: %u temporary files and %u staged keys are left", r->told, after->files, after->staged);
 	if (after->intents && !cut && !before->intents)
-		result_violation(r, "the intents are left");
+		result_violation(r, "%s: the intents are left", r->told);
 	if (tries_of(after) > tries_of(before) + tries)
-		result_violation(r, "%u tries are counted, %u before", tries_of(after), tries_of(before));
+		result_violation(r, "%s: %u tries are counted, %u before", r->told, tries_of(after), tries_of(before));
 }
 
 static unsigned count_fds(void)
