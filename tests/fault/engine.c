@@ -186,9 +186,10 @@ static void cancel(const struct scenario *s)
 /* The same call without the fault. */
 static void again(const struct scenario *s, const struct order *o)
 {
-	ready(s);
+	rig_stage(s->stage);
 	if (o->way->kind == FAULT_MUTEX)
 		cancel(s);
+	ready(s);
 	begin(s);
 	CK_RV rv = s->call();
 	if (rv != s->answer)
