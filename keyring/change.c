@@ -139,7 +139,7 @@ static CK_RV read_current(struct kr_token *t, const uint8_t id[16], struct curre
 	rv = record_parse(buffer_bytes(&b), t->secrets->trec.id, &keys, &ret->record);
 	if (rv == CKR_OK && memcmp(ret->record.id, id, 16) == 0)
 		return CKR_OK;
-	if (rv == CKR_HOST_MEMORY || rv == CKR_FUNCTION_FAILED) /* the process's own trouble */
+	if (record_untried(rv))
 		return rv;
 	log_error("key %d is no readable record of this token (%s)", (int)ret->key, rv_name(rv));
 	return CKR_DEVICE_ERROR;

@@ -89,8 +89,7 @@ static int read_record(struct kr_token *t, key_serial_t key, const struct key_in
 	*rv = record_parse(buffer_bytes(&b), t->secrets->trec.id, &keys, ret);
 	if (*rv == CKR_OK && memcmp(ret->id, id, sizeof id) != 0)
 		*rv = CKR_DEVICE_ERROR;
-	/* The process's own trouble says nothing of the record. */
-	if (*rv == CKR_OK || *rv == CKR_HOST_MEMORY || *rv == CKR_FUNCTION_FAILED)
+	if (*rv == CKR_OK || record_untried(*rv))
 		return 0;
 	log_error("key %d (%s) is no readable record of this token (%s); it is skipped", (int)key, info->name, rv_name(*rv));
 	*rv = CKR_OK;

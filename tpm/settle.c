@@ -84,7 +84,7 @@ static CK_RV sweep_one(struct store *s, const uint8_t id[16], const uint8_t repl
 		return CKR_OK;
 	TRY(rv);
 	rv = record_parse(buffer_bytes(&b), replaced, &no_keys, &r);
-	if (rv == CKR_HOST_MEMORY || rv == CKR_FUNCTION_FAILED) /* the process's own trouble */
+	if (record_untried(rv))
 		return rv;
 	return rv == CKR_OK ? store_erase(s, id) : CKR_OK; /* damaged ones and others' stay */
 }

@@ -39,9 +39,14 @@ void record_done(struct record *r); /* frees what it owns */
 /* Appends the stored form to *out. */
 CK_RV record_emit(const struct record *r, const struct record_keys *keys, struct buffer *out) MUST_CHECK;
 /* Parses; every length is checked before use.  CKR_DEVICE_ERROR for a torn, foreign or damaged record (the caller
- * skips it and logs), CKR_HOST_MEMORY.  *ret is written on CKR_OK only.
+ * skips it and logs); CKR_HOST_MEMORY, CKR_FUNCTION_FAILED: libcrypto failed.  *ret is written on CKR_OK only.
  * A record of another token_id is CKR_TOKEN_NOT_RECOGNIZED: garbage of a token that was re-initialized. */
 CK_RV record_parse(struct bytes in, const uint8_t token_id[16], const struct record_keys *keys, struct record *ret) MUST_CHECK;
+/* Whether record_parse() said that of the process, which has its own trouble, and so nothing of the record. */
+static inline bool record_untried(CK_RV rv)
+{
+	return rv == CKR_HOST_MEMORY || rv == CKR_FUNCTION_FAILED;
+}
 /* Whether an attribute's value is sealed even in a public object (CKA_VALUE of a secret key, CKA_PRIVATE_EXPONENT …). */
 bool record_seals(CK_OBJECT_CLASS class, CK_ATTRIBUTE_TYPE type);
 /* Attributes one by one in the form that they have in a record; an attribute array's value has it too. */
