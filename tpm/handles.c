@@ -333,11 +333,13 @@ static CK_RV stay_loaded(struct conn *c, struct storage *s, struct entity *ret)
 
 void handles_stay(struct conn *c, const struct entity *primary)
 {
-	if (c->held.staying.object.handle) /* another token's, that this slot had before */
-		call_flush(c, c->held.staying.object.handle);
+	const struct held_object before = c->held.staying.object;
+
 	held_forget(c, primary->handle);
 	c->held.staying = (struct held_key){.object = {.handle = primary->handle, .name = primary->name},
 					    .used = c->sequences};
+	if (before.handle) /* another token's, that this slot had before: flushed when the sequence ends */
+		held_add_object(c, before.handle, &before.name);
 }
 
 TPM2_HANDLE handles_staying(const struct conn *c, const TPM2B_NAME *name)
