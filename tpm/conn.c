@@ -1,4 +1,4 @@
-/* The connection: its life, sequences, and what is repaired between a sequence's two runs. */
+/* The connection: its life, sequences, and what is repaired between two runs of a sequence. */
 #include "conn_private.h"
 #include "log.h"
 #include "rv.h"
@@ -162,7 +162,7 @@ bool conn_repeats(const struct conn *c, enum rc_action action)
 		[RC_STARTUP] = true,         [RC_RECONNECT] = true, [RC_RECONNECT_LOUD] = true,
 	};
 
-	return !c->seq.spent && !c->seq.second && action < ARRAY_LEN(rows) && rows[action];
+	return !c->seq.spent && action < ARRAY_LEN(rows) && rows[action] && !(c->seq.repaired & 1U << action);
 }
 
 /* TPM2_RC_FAILURE may have been one command's trouble: a TPM in failure mode refuses its self test too. */
@@ -195,7 +195,7 @@ static CK_RV attempt(struct conn *c, conn_body *body, void *arg)
 	return rv;
 }
 
-/* ---- between the two runs of a sequence ---- */
+/* ---- between two runs of a sequence ---- */
 
 static void repair_evict(struct conn *c)
 {
@@ -265,8 +265,8 @@ static void repair(struct conn *c)
 		[RC_RECONNECT_LOUD] = repair_loud,
 	};
 
+	c->seq.repaired |= 1U << c->seq.action;
 	rows[c->seq.action](c);
-	c->seq.second = true;
 }
 
 /* The kernel's resource manager says "no room" by failing the system call (ENOMEM), which its TCTI calls an I/O error:
@@ -291,7 +291,8 @@ static CK_RV run(struct conn *c, enum rc_context context, conn_body *body, void 
 	c->sequences++;
 	c->seq = (struct sequence){.running = true, .context = context, .retry_until = transport_now() + patience};
 	rv = attempt(c, body, arg);
-	if (rv != CKR_OK && rv == c->seq.rv && conn_repeats(c, c->seq.action)) {
+	/* Two faults may meet, of which each has a cure. */
+	while (rv != CKR_OK && rv == c->seq.rv && conn_repeats(c, c->seq.action)) {
 		first = c->seq.failed;
 		repair(c);
 		c->seq.context = context;

@@ -54,6 +54,7 @@ CK_RV call_end(struct call *k) MUST_CHECK;
 struct held_object {
 	TPM2_HANDLE handle; /* 0: free */
 	TPM2B_NAME name;
+	bool doubtful;      /* nobody knows whether it is still there: not used any more, nor flushed unseen */
 };
 struct held_key {
 	struct held_object object;
@@ -127,7 +128,7 @@ struct sequence {
 	CK_RV rv;
 	enum rc_action action;
 	const struct command *failed;
-	bool second;           /* the repetition */
+	unsigned repaired;     /* a bit of each rc_action that led to a repetition: each does so once */
 	TSS2_RC unflushed;     /* what the TPM said to the last TPM2_FlushContext that failed */
 	unsigned reclaimed;    /* CALL_OBJECT, CALL_SESSION: what the dead had left was looked for already */
 };
@@ -167,7 +168,7 @@ struct conn {
 	struct caps caps;
 };
 
-/* Whether a failure with this action leads to the sequence's repetition. */
+/* Whether a failure with this action leads to the sequence's repetition; each action does once. */
 bool conn_repeats(const struct conn *c, enum rc_action action);
 /* conn_run(), or nothing and CKR_OK where there is no connection that works. */
 CK_RV conn_run_connected(struct conn *c, enum rc_context context, conn_body *body, void *arg) MUST_CHECK;

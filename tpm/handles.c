@@ -51,12 +51,18 @@ CK_RV held_room_session(struct conn *c)
 	return session_of(c, 0) ? CKR_OK : CKR_DEVICE_MEMORY;
 }
 
-void held_add_object(struct conn *c, TPM2_HANDLE handle, const TPM2B_NAME *name)
+static void put(struct conn *c, struct held_object object)
 {
 	struct held_object *o = scratch_of(c, 0);
 
 	if (o) /* held_room_object() has seen to it */
-		*o = (struct held_object){.handle = handle, .name = *name};
+		*o = object;
+}
+
+void held_add_object(struct conn *c, TPM2_HANDLE handle, const TPM2B_NAME *name)
+{
+	held_forget(c, handle); /* what was there before went unnoticed */
+	put(c, (struct held_object){.handle = handle, .name = *name});
 }
 
 void held_add_session(struct conn *c, TPM2_HANDLE handle)
@@ -101,6 +107,25 @@ bool held_any(const struct conn *c)
 	return any;
 }
 
+/* A handle's number may name another program's object by now: the name tells.  What can't be found out stays held. */
+static void verify(struct conn *c, struct held_object *o)
+{
+	TPM2B_NAME name;
+	enum call_found found = o->handle ? call_name(c, o->handle, &name, NULL) : CALL_UNKNOWN;
+
+	if (found == CALL_NOT_THERE || (found == CALL_FOUND && !name_equal(&name, &o->name)))
+		held_forget(c, o->handle);
+	else
+		o->doubtful = found == CALL_UNKNOWN && o->handle;
+}
+
+static bool give_up(struct conn *c, struct held_object *o)
+{
+	if (o->doubtful)
+		verify(c, o);
+	return !o->handle || (!o->doubtful && call_flush(c, o->handle));
+}
+
 /* The least recently used cached key of those that the running sequence doesn't use; NULL: none. */
 static struct held_key *oldest_idle(struct conn *c)
 {
@@ -129,7 +154,7 @@ bool held_evict(struct conn *c)
 
 	if (!k)
 		k = idle_staying(c);
-	return k && call_flush(c, k->object.handle);
+	return k && give_up(c, &k->object);
 }
 
 void held_tidy(struct conn *c)
@@ -140,31 +165,18 @@ void held_tidy(struct conn *c)
 		if (c->held.sessions[i])
 			call_flush(c, c->held.sessions[i]);
 	for (size_t i = 0; i < CONN_MAX_OBJECTS; i++)
-		if (c->held.scratch[i].handle)
-			call_flush(c, c->held.scratch[i].handle);
+		give_up(c, &c->held.scratch[i]);
 }
 
 void held_flush_all(struct conn *c)
 {
 	held_tidy(c);
 	for (size_t i = 0; i < HELD_KEYS_MAX; i++)
-		if (c->held.keys[i].object.handle)
-			call_flush(c, c->held.keys[i].object.handle);
-	if (c->held.staying.object.handle)
-		call_flush(c, c->held.staying.object.handle);
+		give_up(c, &c->held.keys[i].object);
+	give_up(c, &c->held.staying.object);
 }
 
 /* ---- after something was lost ---- */
-
-/* A handle's number may name another program's object by now: the name tells.  What can't be found out stays held. */
-static void verify(struct conn *c, const struct held_object *o)
-{
-	TPM2B_NAME name;
-	enum call_found found = o->handle ? call_name(c, o->handle, &name, NULL) : CALL_UNKNOWN;
-
-	if (found == CALL_NOT_THERE || (found == CALL_FOUND && !name_equal(&name, &o->name)))
-		held_forget(c, o->handle);
-}
 
 void held_verify(struct conn *c)
 {
@@ -338,15 +350,14 @@ void handles_stay(struct conn *c, const struct entity *primary)
 	held_forget(c, primary->handle);
 	c->held.staying = (struct held_key){.object = {.handle = primary->handle, .name = primary->name},
 					    .used = c->sequences};
-	if (before.handle) /* another token's, that this slot had before: flushed when the sequence ends */
-		held_add_object(c, before.handle, &before.name);
+	put(c, before); /* another token's, that this slot had before: flushed when the sequence ends */
 }
 
 TPM2_HANDLE handles_staying(const struct conn *c, const TPM2B_NAME *name)
 {
 	const struct held_object *o = &c->held.staying.object;
 
-	return o->handle && name_equal(&o->name, name) ? o->handle : 0;
+	return !o->doubtful && name_equal(&o->name, name) ? o->handle : 0;
 }
 
 CK_RV handles_storage(struct conn *c, struct storage *storage, struct entity *ret)
@@ -381,9 +392,12 @@ CK_RV handles_context(struct conn *c, const TPMS_CONTEXT *context, struct entity
 
 static struct held_key *cached(struct conn *c, const uint8_t id[16])
 {
-	for (size_t i = 0; i < HELD_KEYS_MAX; i++)
-		if (c->held.keys[i].object.handle && memcmp(c->held.keys[i].id, id, 16) == 0)
-			return &c->held.keys[i];
+	for (size_t i = 0; i < HELD_KEYS_MAX; i++) {
+		struct held_key *k = &c->held.keys[i];
+
+		if (k->object.handle && !k->object.doubtful && memcmp(k->id, id, 16) == 0)
+			return k;
+	}
 	return NULL;
 }
 

@@ -65,14 +65,20 @@ static CK_RV seal_policy(const struct pin_index *index, TPM2B_DIGEST *ret)
 
 /* ---- one PIN being made ---- */
 
+enum no_index {
+	INDEX_POSSIBLE,
+	INDEX_NO_SPACE,
+	INDEX_NO_OWNER, /* the owner's authorization isn't ours, or its hierarchy is off */
+	INDEX_UNABLE    /* this TPM hasn't got such indices */
+};
+
 struct making {
 	const struct pin_maker *m;
 	const struct key256 *secret;
 	struct key256 index_auth, seal_auth;
 	TPML_DIGEST branches;
 	struct pin_rec rec;
-	bool no_index;      /* no index can be had … */
-	bool no_space;      /* … since the TPM is full */
+	enum no_index why;  /* no index can be had */
 	bool da;            /* the seal is to be under the TPM's own protection */
 	TPM2_HANDLE above;  /* handles up to this one are known to be taken */
 	uint16_t failure;   /* base code of the last define */
@@ -93,16 +99,18 @@ static CK_RV plan_body(struct conn *c, void *arg)
 
 	TRY(conn_refresh(c, &props));
 	k->da = props->lockout_auth_set;
-	k->no_index = props->owner_auth_set;
-	if (k->no_index)
+	if (props->owner_auth_set) {
+		k->why = INDEX_NO_OWNER;
 		return CKR_OK;
+	}
 	if (!k->da)
 		log_info("this TPM has no lockout password: whoever has owner authorization can go around the PIN's "
 			 "counter; set a lockout password, or choose a long PIN");
 	TRY(tpm2_get_handles(c, h, taken, ARRAY_LEN(taken), &n));
 	for (size_t i = 0; i < n && taken[i] == h; i++)
 		h++;
-	k->no_index = k->no_space = h > PIN_LAST_INDEX;
+	if (h > PIN_LAST_INDEX)
+		k->why = INDEX_NO_SPACE;
 	k->rec.index.handle = h;
 	return CKR_OK;
 }
@@ -190,10 +198,10 @@ static CK_RV finish_body(struct conn *c, void *arg)
 static CK_RV seal_body(struct conn *c, void *arg)
 {
 	struct making *k = arg;
-	struct seal_req req = {.secret = k->secret, .auth = BYTES_OF(k->seal_auth.b), .da = k->da || k->no_index};
+	struct seal_req req = {.secret = k->secret, .auth = BYTES_OF(k->seal_auth.b), .da = k->da || k->why};
 	TPM2B_DIGEST policy = {0};
 
-	if (!k->no_index) {
+	if (!k->why) {
 		TRY(seal_policy(&k->rec.index, &policy));
 		req.policy = &policy;
 	}
@@ -203,38 +211,40 @@ static CK_RV seal_body(struct conn *c, void *arg)
 /* What a TPM says that has no index for us: then its own protection must do. */
 static const struct no_index_row {
 	uint16_t base;
-	bool space;
+	enum no_index why;
 } no_index_rows[] = {
-	{TPM2_RC_NV_SPACE, true},     {TPM2_RC_NV_SIZE, true},           {TPM2_RC_BAD_AUTH, false},
-	{TPM2_RC_AUTH_FAIL, false},   {TPM2_RC_AUTH_UNAVAILABLE, false}, {TPM2_RC_HIERARCHY, false},
-	{TPM2_RC_ATTRIBUTES, false},  {TPM2_RC_COMMAND_CODE, false},     {TPM2_RC_DISABLED, false},
+	{TPM2_RC_NV_SPACE, INDEX_NO_SPACE},  {TPM2_RC_NV_SIZE, INDEX_NO_SPACE},
+	{TPM2_RC_BAD_AUTH, INDEX_NO_OWNER},  {TPM2_RC_AUTH_FAIL, INDEX_NO_OWNER},
+	{TPM2_RC_AUTH_UNAVAILABLE, INDEX_NO_OWNER}, {TPM2_RC_HIERARCHY, INDEX_NO_OWNER},
+	{TPM2_RC_ATTRIBUTES, INDEX_UNABLE},  {TPM2_RC_COMMAND_CODE, INDEX_UNABLE},
+	{TPM2_RC_DISABLED, INDEX_UNABLE},
 };
 
-static bool means_no_index(struct making *k)
+static enum no_index why_none(uint16_t base)
 {
 	for (size_t i = 0; i < ARRAY_LEN(no_index_rows); i++)
-		if (no_index_rows[i].base == k->failure) {
-			k->no_space = no_index_rows[i].space;
-			return true;
-		}
-	return false;
+		if (no_index_rows[i].base == base)
+			return no_index_rows[i].why;
+	return INDEX_POSSIBLE;
 }
 
 /* Whether the PIN may do without an index.  One that has an index isn't made weaker than it is: the TPM's own counter
- * binds nobody while anyone may reset it, which takes a lockout password to prevent. */
-static CK_RV allow_none(const struct making *k)
+ * binds nobody while anyone may reset it, which takes a lockout password to prevent.  defined: what came of the try. */
+static CK_RV allow_none(const struct making *k, CK_RV defined)
 {
 	const struct pin_rec *old = k->m->replaces;
 
 	if (!old || !old->present || !old->index.handle)
 		return CKR_OK;
-	if (k->no_space) {
+	if (k->why == INDEX_NO_SPACE) {
 		log_error("the TPM has no room for another NV index, so the PIN stays as it is: remove an index that nobody "
 			  "needs (tpm2_nvundefine), and try again");
 		return CKR_DEVICE_MEMORY;
 	}
 	if (k->da)
 		return CKR_OK;
+	if (k->why == INDEX_UNABLE)
+		return defined;
 	log_error("the TPM's owner authorization is set, so there can be no new counter for wrong PINs, and without a "
 		  "lockout password the TPM's own could be reset by anyone: the PIN stays as it is; set a lockout password "
 		  "(tpm2_changeauth -c lockout), or take the owner's away for the change");
@@ -260,7 +270,7 @@ static CK_RV make_index(struct making *k)
 
 	for (int i = 0; i < HANDLE_TRIES; i++) {
 		TRY(conn_run(k->m->conn, RC_ADMIN, plan_body, k));
-		if (k->no_index)
+		if (k->why)
 			break;
 		rv = define(k);
 		if (rv == CKR_OK)
@@ -269,10 +279,11 @@ static CK_RV make_index(struct making *k)
 		if (k->failure != TPM2_RC_NV_DEFINED)
 			break;
 	}
-	if (!k->no_index && !means_no_index(k))
+	if (!k->why)
+		k->why = why_none(k->failure);
+	if (!k->why)
 		return rv;
-	TRY(allow_none(k));
-	k->no_index = true;
+	TRY(allow_none(k, rv));
 	k->rec.index = (struct pin_index){0};
 	if (k->m->intents->n) /* the index that is given up */
 		TRY(intents_write(k->m->store, k->m->intents));
