@@ -206,6 +206,12 @@ static bool right(const struct scenario *s, const struct order *o, const struct 
 	return rv == CKR_GENERAL_ERROR && o->for_good && (s->traits & MUTATES);
 }
 
+/* "Repeated failure to re-authenticate": a context-specific login that finds the PIN locked (PKCS#11 3.2, 4.10). */
+static bool logs_out(const struct scenario *s, CK_RV rv)
+{
+	return strcmp(s->function, "C_Login") == 0 && s->stage == STAGE_USER && rv == CKR_PIN_LOCKED;
+}
+
 /* Only a token that is gone takes its sessions with it. */
 static void judge_session(const struct scenario *s, CK_RV rv)
 {
@@ -213,6 +219,7 @@ static void judge_session(const struct scenario *s, CK_RV rv)
 		[STAGE_PUBLIC] = CKS_RW_PUBLIC_SESSION, [STAGE_READ] = CKS_RO_PUBLIC_SESSION,
 		[STAGE_USER] = CKS_RW_USER_FUNCTIONS,   [STAGE_SO] = CKS_RW_SO_FUNCTIONS,
 	};
+	const CK_STATE due = logs_out(s, rv) ? CKS_RW_PUBLIC_SESSION : states[s->stage];
 	CK_SESSION_INFO info;
 
 	if (s->stage < STAGE_PUBLIC || strcmp(result.kind, kind_names[FAULT_MUTEX]) == 0)
@@ -220,7 +227,7 @@ static void judge_session(const struct scenario *s, CK_RV rv)
 	CK_RV now = h.f->C_GetSessionInfo(h.session, &info);
 	if (now == CKR_SESSION_HANDLE_INVALID && (rv == CKR_DEVICE_REMOVED || rv == CKR_SESSION_HANDLE_INVALID))
 		return;
-	if (now != CKR_OK || info.state != states[s->stage])
+	if (now != CKR_OK || info.state != due)
 		result_violation(&result, "%s: %s, and the session is in state %lu (%s)", told, rv_name(rv), info.state,
 				 name_of((char[24]){0}, now));
 }
