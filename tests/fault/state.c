@@ -247,42 +247,53 @@ static uint32_t take_nurseries(void)
 
 unsigned state_interval = 10;
 
-/* The user's keys, of which a replaced ring's count until the kernel has collected them. */
-static unsigned keys_of_user(void)
+/* What counts for the user's quota, of which a replaced ring's keys are part until the kernel has collected them. */
+struct quota {
+	unsigned keys, bytes;
+};
+
+static struct quota quota_of_user(void)
 {
 	char line[128];
-	unsigned uid, usage, keys, total = 0;
+	unsigned uid;
+	struct quota q = {0}, found = {0};
 	const uid_t me = geteuid();
 	FILE *f = fopen("/proc/key-users", "re");
 
 	cr_assert(f);
-	while (fgets(line, sizeof line, f) && total == 0)
-		if (sscanf(line, " %u: %u %u/", &uid, &usage, &keys) == 3 && uid == me)
-			total = keys;
+	while (fgets(line, sizeof line, f) && found.keys == 0)
+		if (sscanf(line, " %u: %*u %*u/%*u %u/%*u %u/", &uid, &q.keys, &q.bytes) == 3 && uid == me)
+			found = q;
 	fclose(f);
-	return total;
+	return found;
 }
 
-/* Or a sweep would fill its user's quota (200) with keys that nobody has any more.  Now and then: the kernel's list is of
- * all users, and long where many tests have run. */
-static void wait_for_collector(void)
+/* On a busy machine the kernel's collector may be many seconds late. */
+static void wait_for_quota(struct quota most)
 {
 	const struct timespec pause = {0, 50000000};
+	struct quota now = quota_of_user();
+
+	for (int i = 0; i < 800 && (now.keys > most.keys || now.bytes > most.bytes); i++) {
+		nanosleep(&pause, NULL);
+		now = quota_of_user();
+	}
+}
+
+/* Or a sweep would fill its user's quota (200 keys, 20,000 bytes) with keys that nobody has any more.  Now and then: the
+ * kernel's list is of all users, and long where many tests have run. */
+static void wait_for_collector(void)
+{
 	static unsigned looks;
 
-	if (looks++ % state_interval != 0)
-		return;
-	for (int i = 0; i < 100 && keys_of_user() > 60; i++)
-		nanosleep(&pause, NULL);
+	if (looks++ % state_interval == 0)
+		wait_for_quota((struct quota){60, 11000});
 }
 
 static void clear_ring(void)
 {
-	const struct timespec pause = {0, 20000000};
-
 	cr_assert(keyctl_clear(KEY_SPEC_SESSION_KEYRING) == 0);
-	for (int i = 0; i < 500 && keys_of_user() > 40; i++)
-		nanosleep(&pause, NULL);
+	wait_for_quota((struct quota){40, 11000});
 }
 
 static void take_ring(struct state *s, EVP_MD_CTX *md)
