@@ -187,7 +187,20 @@ static CK_RV note_change(struct kr_token *t, const struct current *c, key_serial
 
 /* ---- update, destroy ---- */
 
-CK_RV kr_update(struct token *tok, const struct token_obj *obj, const struct attrs *changes, struct token_obj **ret)
+/* The front forgets an object that is said to be gone.  Should it be there all the same - a key that couldn't be reached
+ * for a moment -, the next look tells it again. */
+static CK_RV forgotten_if_gone(struct kr_token *t, const struct kr_obj *p, CK_RV rv)
+{
+	struct known *k = rv == CKR_OBJECT_HANDLE_INVALID ? known_by_id(&t->known, p->record_id) : NULL;
+
+	if (k) {
+		k->told &= (uint8_t)~(1u << p->index);
+		k->partial = t->retell = true;
+	}
+	return rv;
+}
+
+static CK_RV update(struct token *tok, const struct token_obj *obj, const struct attrs *changes, struct token_obj **ret)
 {
 	struct kr_token *t = kr_of(tok);
 	const struct kr_obj *priv = obj_priv(obj);
@@ -221,6 +234,11 @@ CK_RV kr_update(struct token *tok, const struct token_obj *obj, const struct att
 	return CKR_OK;
 }
 
+CK_RV kr_update(struct token *tok, const struct token_obj *obj, const struct attrs *changes, struct token_obj **ret)
+{
+	return forgotten_if_gone(kr_of(tok), obj_priv(obj), update(tok, obj, changes, ret));
+}
+
 /* Takes the object out of its record and closes the gap. */
 static void remove_object(struct record *r, struct record_object *o)
 {
@@ -247,10 +265,8 @@ static CK_RV destroy_record(struct kr_token *t, const struct current *c)
 	return state_failed(t, err == ENOKEY ? KR_RECORD : KR_CHANGE, err, "taking an object out of the token's keyring");
 }
 
-CK_RV kr_destroy(struct token *tok, const struct token_obj *obj)
+static CK_RV destroy(struct kr_token *t, const struct kr_obj *priv)
 {
-	struct kr_token *t = kr_of(tok);
-	const struct kr_obj *priv = obj_priv(obj);
 	struct current c CLEANUP(current_done) = {0};
 	struct kr_lock *held CLEANUP(kr_unlock) = NULL;
 	struct record_object *o;
@@ -267,6 +283,13 @@ CK_RV kr_destroy(struct token *tok, const struct token_obj *obj)
 	remove_object(&c.record, o);
 	TRY(commit_change(t, &c, &key));
 	return note_change(t, &c, key, (uint8_t)~(1u << priv->index));
+}
+
+CK_RV kr_destroy(struct token *tok, const struct token_obj *obj)
+{
+	struct kr_token *t = kr_of(tok);
+
+	return forgotten_if_gone(t, obj_priv(obj), destroy(t, obj_priv(obj)));
 }
 
 /* Without the lock: a key that was displaced after it was found is found again. */

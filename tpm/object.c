@@ -263,13 +263,40 @@ static CK_RV update_stored(struct tpm_token *t, const struct token_obj *obj, con
 	return CKR_OK;
 }
 
+/* The front forgets the destroyed object by itself.  Of a record that is gone it may know the other half all the same, if
+ * another process destroyed that just before: then sync() finds the entry unlisted, and tells it. */
+static void forget_half(struct tpm_token *t, const struct tpm_obj *p, bool all)
+{
+	struct known *k = tpm_known_find(&t->known, p->record);
+
+	if (!k)
+		return;
+	k->told &= (uint8_t)~(1u << p->index);
+	if (all && !k->told)
+		tpm_known_remove(&t->known, k);
+}
+
+/* An object that is said to be gone the front forgets, too.  Should it be there all the same - a file that couldn't be
+ * reached for a moment -, the next look tells it again. */
+static CK_RV forgotten_if_gone(struct tpm_token *t, const struct tpm_obj *p, CK_RV rv)
+{
+	struct known *k = rv == CKR_OBJECT_HANDLE_INVALID ? tpm_known_find(&t->known, p->record) : NULL;
+
+	if (k) {
+		forget_half(t, p, false);
+		k->read = false;
+		t->reopen = true;
+	}
+	return rv;
+}
+
 CK_RV tpm_update(struct token *tok, const struct token_obj *obj, const struct attrs *changes, struct token_obj **ret)
 {
 	struct tpm_token *t = tpm_token_of(tok);
 
 	if (!tpm_object_priv(obj)->stored)
 		return changed_copy(obj, obj->attrs, changes, ret);
-	return tpm_state_answer(t, update_stored(t, obj, changes, ret));
+	return tpm_state_answer(t, forgotten_if_gone(t, tpm_object_priv(obj), update_stored(t, obj, changes, ret)));
 }
 
 /* ---- destroying ---- */
@@ -285,19 +312,6 @@ static void drop_half(struct record *r, uint8_t index)
 		r->object[0] = r->object[1];
 	r->object[1] = (struct record_object){0};
 	r->n--;
-}
-
-/* The front forgets the destroyed object by itself.  Of a record that is gone it may know the other half all the same, if
- * another process destroyed that just before: then sync() finds the entry unlisted, and tells it. */
-static void forget_half(struct tpm_token *t, const struct tpm_obj *p, bool all)
-{
-	struct known *k = tpm_known_find(&t->known, p->record);
-
-	if (!k)
-		return;
-	k->told &= (uint8_t)~(1u << p->index);
-	if (all && !k->told)
-		tpm_known_remove(&t->known, k);
 }
 
 static CK_RV destroy_stored(struct tpm_token *t, const struct tpm_obj *p)
@@ -328,7 +342,7 @@ CK_RV tpm_destroy(struct token *tok, const struct token_obj *obj)
 	struct tpm_token *t = tpm_token_of(tok);
 	const struct tpm_obj *p = tpm_object_priv(obj);
 
-	TRY(tpm_state_answer(t, destroy_stored(t, p)));
+	TRY(tpm_state_answer(t, forgotten_if_gone(t, p, destroy_stored(t, p))));
 	if (p->blob.len)
 		handles_drop(t->conn, obj->id);
 	return CKR_OK;

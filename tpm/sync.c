@@ -96,8 +96,10 @@ static CK_RV look_at(struct tpm_token *t, struct known *k, const struct store_st
 
 	if (rv == CKR_OK)
 		return tell_record(t, k, &s, view);
-	if (rv == CKR_OBJECT_HANDLE_INVALID) /* removed just now: the next listing says so */
+	if (rv == CKR_OBJECT_HANDLE_INVALID) { /* removed just now: the next listing says so, or it is looked at again */
+		t->reopen = true;
 		return CKR_OK;
+	}
 	if (rv != CKR_DEVICE_ERROR && rv != CKR_TOKEN_NOT_RECOGNIZED)
 		return rv;
 	hex_encode(BYTES_OF(k->id), name);
@@ -133,16 +135,16 @@ static CK_RV sync_records(struct tpm_token *t, const struct token_view *view)
 
 	if (t->told == t->listing->serial && !t->reopen)
 		return CKR_OK;
+	t->reopen = false;
 	rv = match(t, view);
 	store_begin_reading(t->store);
 	if (rv == CKR_OK)
 		rv = tell_changes(t, view);
 	store_end_reading(t->store);
-	if (rv != CKR_OK)
-		return rv;
-	t->reopen = false;
-	t->told = t->listing->serial;
-	return CKR_OK;
+	t->reopen |= rv != CKR_OK;
+	if (rv == CKR_OK)
+		t->told = t->listing->serial;
+	return rv;
 }
 
 static CK_RV sync(struct tpm_token *t, const struct token_view *view)

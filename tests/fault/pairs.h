@@ -100,6 +100,8 @@ struct actor_process {
 	int status;           /* once HALT_ENDED: of waitpid() */
 	size_t meeting;       /* which of them it makes, or has just made */
 	bool within;          /* it stands before that one's end */
+	bool asks;            /* it is connected to the TPM's control port … */
+	uint64_t asking;      /* … by that descriptor */
 };
 
 /* Forks a process that goes where the call begins, and stands there. */

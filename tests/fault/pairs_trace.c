@@ -4,6 +4,7 @@
  * has the process stop at these calls only. */
 #include "pairs.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -11,6 +12,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -128,6 +130,35 @@ static enum halt about_lock(const struct actor_process *p, int64_t result)
 	return result == -taken ? HALT_WAITS : 0;
 }
 
+/* Of the socket address in another process. */
+static bool is_control_port(pid_t pid, uint64_t address)
+{
+	errno = 0;
+	long word = ptrace(PTRACE_PEEKDATA, pid, address, NULL);
+	struct {
+		uint16_t family, port;
+	} start;
+
+	memcpy(&start, &word, sizeof start);
+	return errno == 0 && start.family == AF_INET && ntohs(start.port) == h.port + 1;
+}
+
+/* The TPM's control port serves one at a time: who is held while connected to it has something like a lock, for which
+ * another one would be seen to wait only when its patience is over.  So nobody is held there. */
+static bool asks_control(struct actor_process *p, const struct __ptrace_syscall_info *i)
+{
+	uint64_t fd = i->seccomp.args[0];
+	bool asks = p->asks;
+
+	if (i->seccomp.nr == SYS_connect && is_control_port(p->pid, i->seccomp.args[1])) {
+		p->asks = true;
+		p->asking = fd;
+	} else if (i->seccomp.nr == SYS_close && asks && p->asking == fd) {
+		p->asks = false;
+	}
+	return asks;
+}
+
 /* Another stop at a system call: what it means, of what is asked for; 0: nothing. */
 static enum halt at_call(struct actor_process *p, unsigned long at, enum halt lock)
 {
@@ -137,7 +168,7 @@ static enum halt at_call(struct actor_process *p, unsigned long at, enum halt lo
 	p->within = i.op == PTRACE_SYSCALL_INFO_SECCOMP;
 	if (p->within) {
 		p->meeting = meeting_of(i.seccomp.nr);
-		return ++p->points == at ? HALT_HELD : 0;
+		return !asks_control(p, &i) && ++p->points == at ? HALT_HELD : 0;
 	}
 	return lock && about_lock(p, i.exit.rval) == lock ? lock : 0;
 }

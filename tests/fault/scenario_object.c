@@ -122,7 +122,10 @@ static CK_OBJECT_HANDLE subject;
 /* Whether one is there; else what the template says is to be made. */
 static bool subject_found(void)
 {
-	return find(h.session, TEMPLATE(SUBJECT), &subject) == 1;
+	CK_ULONG n = find(h.session, TEMPLATE(SUBJECT), &subject);
+
+	cr_assert(n <= 1, "the object is there %lu times", n);
+	return n == 1;
 }
 
 #define STANDS(sort, place)                                                                                            \
