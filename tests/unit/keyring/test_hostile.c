@@ -160,6 +160,27 @@ Test(hostile, the_counter)
 	still_works(&f, o);
 }
 
+/* A record that can't be reached for a moment: whoever was told that its object is gone is told of it again. */
+Test(hostile, a_record_gone_and_back)
+{
+	struct front f;
+	struct token_obj *o;
+	char name[64] = STORE_RECORD;
+	key_serial_t key;
+
+	token_with(&f, &o);
+	hex_encode(BYTES(o->id, 16), name + strlen(name));
+	key = part(&f, "user", name);
+	cr_assert(keyctl_link(key, KEY_SPEC_PROCESS_KEYRING) == 0);
+	cr_assert(keyctl_unlink(key, ring_of(&f)) == 0);
+	cr_assert(set_label(&f, o, "changed", NULL) == CKR_OBJECT_HANDLE_INVALID);
+	cr_assert(keyctl_link(key, ring_of(&f)) == 0);
+	cr_assert(keyctl_unlink(key, KEY_SPEC_PROCESS_KEYRING) == 0);
+	cr_assert(f.n == 0 && front_sync(&f) == CKR_OK);
+	cr_assert(f.n == 1 && front_find(&f, "sound"));
+	still_works(&f, o);
+}
+
 static void still_has(struct front *f, size_t n)
 {
 	struct front other;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "conn_private.h"
 #include "log.h"
 #include "rv.h"
 #include "swtpm.h"
@@ -375,6 +376,79 @@ Test(conn, codes_that_are_mended_by_a_second_run)
 			arm(n, 1, mended[i]);
 			cr_expect_eq(sign(&k, true), CKR_OK, "0x%x at command %u", mended[i], n);
 		}
+	expect_clean();
+}
+
+/* A session that has to be started anew, and behind it a key that isn't loaded any more. */
+static TSS2_RC two_answers_instead(uint32_t cc, unsigned n, TSS2_RC *answer)
+{
+	if (n == fault_at)
+		*answer = TPM2_RC_PCR_CHANGED;
+	if (cc == TPM2_CC_Sign && fault_times > 0) {
+		fault_times--;
+		*answer = TPM2_RC_REFERENCE_H0;
+	}
+	return TSS2_RC_SUCCESS;
+}
+
+Test(conn, each_of_two_faults_has_its_cure)
+{
+	struct key k;
+
+	swtpm_storage(conn, false, &storage);
+	k = make(TPM2_ALG_ECC);
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	wrap->transmit = two_answers_instead;
+	arm(1, 1, 0);
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	arm(1, 2, 0); /* but each cure once */
+	cr_expect_eq(sign(&k, true), CKR_DEVICE_ERROR);
+	cr_expect_eq(conn_rc(conn), TPM2_RC_REFERENCE_H0);
+	expect_clean();
+}
+
+static CK_RV flush_others_body(struct conn *c, void *arg UNUSED)
+{
+	TPM2_HANDLE handles[8];
+	size_t n;
+
+	TRY(tpm2_get_handles(c, TPM2_HR_TRANSIENT, handles, ARRAY_LEN(handles), &n));
+	for (size_t i = 0; i < n; i++)
+		cr_assert(call_flush(c, handles[i]));
+	return CKR_OK;
+}
+
+/* Another program takes away what is loaded on a bare TPM. */
+static void flush_by_another(void)
+{
+	struct conn *other;
+
+	cr_assert_eq(conn_new(&(struct conn_conf){.slot = "other", .tcti = tpm.tcti}, &other), CKR_OK);
+	cr_expect_eq(conn_run(other, RC_OBJECT, flush_others_body, NULL), CKR_OK);
+	conn_free(other);
+}
+
+static TSS2_RC refuse_first_look(uint32_t cc, unsigned n UNUSED, TSS2_RC *answer)
+{
+	if (cc == TPM2_CC_ReadPublic && fault_times-- == 1)
+		*answer = TPM2_RC_DISABLED;
+	return TSS2_RC_SUCCESS;
+}
+
+Test(conn, a_key_that_cannot_be_looked_at_is_not_used)
+{
+	struct key k[2];
+
+	swtpm_storage(conn, false, &storage);
+	for (size_t i = 0; i < ARRAY_LEN(k); i++) {
+		k[i] = make(TPM2_ALG_ECC);
+		cr_expect_eq(sign(&k[i], true), CKR_OK);
+	}
+	flush_by_another();
+	fault_times = 1;
+	wrap->transmit = refuse_first_look;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(k); i++)
+		cr_expect_eq(sign(&k[i % 2], true), CKR_OK, "at %zu", i);
 	expect_clean();
 }
 

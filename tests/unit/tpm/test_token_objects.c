@@ -91,6 +91,32 @@ Test(objects, private_ones_after_login_only)
 	cr_assert_not_null(rig_find(&rig, CKO_PRIVATE_KEY, "one"));
 }
 
+/* A file that can't be reached for a moment: whoever was told that the object is gone is told of it again. */
+Test(objects, gone_and_back)
+{
+	const struct token_obj *o;
+	struct token_obj *made;
+	char at[512], aside[512], name[33];
+
+	rig_login(&rig);
+	cr_assert_eq(create(CKO_DATA, "one", false, true, &made), CKR_OK);
+	let_go(made);
+	rig_reopen(&rig);
+	sync_ok();
+	o = rig_find(&rig, CKO_DATA, "one");
+	cr_assert_not_null(o);
+	hex_encode(BYTES_OF(o->id), name);
+	snprintf(at, sizeof at, "%s/%s", rig.store, name);
+	snprintf(aside, sizeof aside, "%s/aside", rig.dir);
+	cr_assert(rename(at, aside) == 0, "%s: %m", at);
+	cr_expect_eq(tpm_token_ops.destroy(rig.tok, o), CKR_OBJECT_HANDLE_INVALID);
+	cr_assert(rename(aside, at) == 0);
+	rig.puts = 0;
+	sync_ok();
+	cr_expect_eq(rig.puts, 1);
+	cr_expect_eq(tpm_token_ops.destroy(rig.tok, rig_find(&rig, CKO_DATA, "one")), CKR_OK);
+}
+
 Test(objects, so_sees_no_private_object)
 {
 	rig_login(&rig);
