@@ -148,6 +148,7 @@ static CK_RV be_connected(struct conn *c)
 	if (!c->transport.sys)
 		TRY(connect_now(c));
 	held_tidy(c);
+	held_look_again(c);
 	if (c->doubt)
 		held_settle(c);
 	return CKR_OK;
@@ -271,21 +272,21 @@ static void repair(struct conn *c)
 
 /* The kernel's resource manager says "no room" by failing the system call (ENOMEM), which its TCTI calls an I/O error:
  * the same command that makes a handle, failing so on a fresh connection too, means that. */
-static CK_RV tell_full(struct conn *c, const struct command *first, CK_RV rv)
+static CK_RV tell_full(struct conn *c, const struct command *before, CK_RV rv)
 {
-	bool makes = first->flags & (CALL_OBJECT | CALL_SESSION);
+	bool makes = before && before->flags & (CALL_OBJECT | CALL_SESSION);
 
-	if (rv != CKR_DEVICE_REMOVED || !makes || c->seq.failed != first || c->seq.action != RC_RECONNECT ||
+	if (rv != CKR_DEVICE_REMOVED || !makes || c->seq.failed != before || c->seq.action != RC_RECONNECT ||
 	    !c->transport.managed)
 		return rv;
-	log_error("slot %s: %s fails on a new connection too: the resource manager has no room", c->slot, first->name);
+	log_error("slot %s: %s fails on a new connection too: the resource manager has no room", c->slot, before->name);
 	return CKR_DEVICE_MEMORY;
 }
 
 static CK_RV run(struct conn *c, enum rc_context context, conn_body *body, void *arg)
 {
 	int patience = context == RC_GEN ? PATIENCE_MAKING_MS : PATIENCE_MS;
-	const struct command *first;
+	const struct command *cut = NULL; /* the one that failed with the connection */
 	CK_RV rv;
 
 	c->sequences++;
@@ -293,10 +294,11 @@ static CK_RV run(struct conn *c, enum rc_context context, conn_body *body, void 
 	rv = attempt(c, body, arg);
 	/* Two faults may meet, of which each has a cure. */
 	while (rv != CKR_OK && rv == c->seq.rv && conn_repeats(c, c->seq.action)) {
-		first = c->seq.failed;
+		if (c->seq.action == RC_RECONNECT)
+			cut = c->seq.failed;
 		repair(c);
 		c->seq.context = context;
-		rv = tell_full(c, first, attempt(c, body, arg));
+		rv = tell_full(c, cut, attempt(c, body, arg));
 	}
 	if (rv == CKR_OK)
 		c->rebuild_storage = false;

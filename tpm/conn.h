@@ -4,8 +4,8 @@
  * Everything that sends commands is a *sequence*: a function run by conn_run() with the connection's lock held.
  * Before it, the connection is made if there is none; after it, every session and every object that isn't in the key
  * cache is flushed (R14, R15; Part 1, 19.6: only a success ends a session).  When a command fails because the
- * connection, a session or a handle was lost, the whole sequence runs once more on a repaired connection, unless a
- * command that must not be repeated has been sent in it (R17, R22). */
+ * connection, a session or a handle was lost, the whole sequence runs again on a repaired connection, once for each kind
+ * of loss, unless a command that must not be repeated has been sent in it (R17, R22). */
 #ifndef TPM_CONN_H
 #define TPM_CONN_H
 
@@ -41,7 +41,7 @@ void conn_forked(struct conn *c);
 typedef CK_RV conn_body(struct conn *c, void *arg);
 
 /* Runs body(c, arg) as described above.  `context` is what its commands are for, until conn_context() says otherwise.
- * The body may run twice: it starts from its arguments each time, and releases what it made in memory when it fails.
+ * The body may run several times: it starts from its arguments each time, and releases what it made in memory when it fails.
  * Not to be nested.  Returns the body's result, or that of connecting:
  * CKR_TOKEN_NOT_PRESENT (RC_PROBE), CKR_DEVICE_REMOVED (else), CKR_DEVICE_ERROR (failure mode), CKR_HOST_MEMORY. */
 CK_RV conn_run(struct conn *c, enum rc_context context, conn_body *body, void *arg) MUST_CHECK;

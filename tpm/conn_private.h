@@ -85,6 +85,8 @@ void held_forget_all(struct conn *c);
 bool held_any(const struct conn *c);
 /* On a bare TPM after a reconnection: keeps the keys that are still there, flushes what else is ours. */
 void held_verify(struct conn *c);
+/* At what couldn't be looked at then: what is doubtful is used again, or forgotten. */
+void held_look_again(struct conn *c);
 /* After an answer was lost: flushes what the command may have left. */
 void held_settle(struct conn *c);
 /* When a bare TPM is full, and waiting hasn't helped: flushes what a process left that was killed.  CALL_SESSION: all

@@ -113,20 +113,32 @@ static void verify(struct conn *c, struct held_object *o)
 	TPM2B_NAME name;
 	enum call_found found = o->handle ? call_name(c, o->handle, &name, NULL) : CALL_UNKNOWN;
 
-	if (found == CALL_NOT_THERE || (found == CALL_FOUND && !name_equal(&name, &o->name)))
+	if (found == CALL_NOT_THERE || (found == CALL_FOUND && !name_equal(&name, &o->name)) ||
+	    (found == CALL_SEQUENCE && o->name.size))
 		held_forget(c, o->handle);
 	else
 		o->doubtful = found == CALL_UNKNOWN && o->handle;
 }
 
-static bool give_up(struct conn *c, struct held_object *o)
+static void look_again(struct conn *c, struct held_object *o)
 {
 	if (o->doubtful)
 		verify(c, o);
+}
+
+static bool give_up(struct conn *c, struct held_object *o)
+{
+	look_again(c, o);
 	return !o->handle || (!o->doubtful && call_flush(c, o->handle));
 }
 
-/* The least recently used cached key of those that the running sequence doesn't use; NULL: none. */
+/* Not in use by the running sequence, which uses nothing doubtful. */
+static bool is_idle(const struct conn *c, const struct held_key *k)
+{
+	return k->object.handle && (k->object.doubtful || k->used != c->sequences);
+}
+
+/* The least recently used cached key of those that are idle; NULL: none. */
 static struct held_key *oldest_idle(struct conn *c)
 {
 	struct held_key *oldest = NULL;
@@ -134,7 +146,7 @@ static struct held_key *oldest_idle(struct conn *c)
 	for (size_t i = 0; i < HELD_KEYS_MAX; i++) {
 		struct held_key *k = &c->held.keys[i];
 
-		if (k->object.handle && k->used != c->sequences && (!oldest || k->used < oldest->used))
+		if (is_idle(c, k) && (!oldest || k->used < oldest->used))
 			oldest = k;
 	}
 	return oldest;
@@ -145,7 +157,7 @@ static struct held_key *idle_staying(struct conn *c)
 {
 	struct held_key *k = &c->held.staying;
 
-	return k->object.handle && k->used != c->sequences ? k : NULL;
+	return is_idle(c, k) ? k : NULL;
 }
 
 bool held_evict(struct conn *c)
@@ -185,6 +197,13 @@ void held_verify(struct conn *c)
 	for (size_t i = 0; i < CONN_MAX_OBJECTS; i++)
 		verify(c, &c->held.scratch[i]);
 	verify(c, &c->held.staying.object);
+}
+
+void held_look_again(struct conn *c)
+{
+	for (size_t i = 0; i < HELD_KEYS_MAX; i++)
+		look_again(c, &c->held.keys[i].object);
+	look_again(c, &c->held.staying.object);
 }
 
 /* What a template or a public area says of an object, without what the TPM fills in. */
@@ -329,7 +348,7 @@ static bool is_loaded(struct conn *c, const struct storage *s)
 {
 	const struct held_object *o = c->held.storage ? scratch_of(c, c->held.storage) : NULL;
 
-	return o && name_equal(&o->name, &s->entity.name);
+	return o && !o->doubtful && name_equal(&o->name, &s->entity.name);
 }
 
 /* The authorization that each command carries may be salted with it, so that it is needed as often as keys are. */

@@ -287,8 +287,8 @@ static CK_RV make_index(struct making *k)
 	k->rec.index = (struct pin_index){0};
 	if (k->m->intents->n) /* the index that is given up */
 		TRY(intents_write(k->m->store, k->m->intents));
-	log_info("no NV index can be had for the PIN (owner authorization is set, or no space): wrong PINs are counted "
-		 "by the TPM for the whole machine");
+	log_info("no NV index can be had for the PIN (owner authorization is set, no space, or this TPM hasn't got such "
+		 "indices): wrong PINs are counted by the TPM for the whole machine");
 	return CKR_OK;
 }
 

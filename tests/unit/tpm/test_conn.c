@@ -504,10 +504,9 @@ static TSS2_RC lose_sessions(uint32_t cc, unsigned n UNUSED, uint8_t *answer UNU
 	return cc == TPM2_CC_StartAuthSession ? TSS2_TCTI_RC_IO_ERROR : TSS2_RC_SUCCESS;
 }
 
-/* The kernel's resource manager fails the system call when it has no room; one is recognized by its path. */
-Test(conn, no_room_behind_a_resource_manager)
+/* From now on as behind the kernel's resource manager, which is recognized by its path. */
+static void connect_managed(void)
 {
-	struct key k = cold_key();
 	char link[128], tcti[300];
 
 	conn_free(conn);
@@ -515,12 +514,49 @@ Test(conn, no_room_behind_a_resource_manager)
 	cr_assert_eq(symlink(wrap_path(), link), 0);
 	snprintf(tcti, sizeof tcti, "%s:%s", link, tpm.tcti);
 	cr_assert_eq(conn_new(&(struct conn_conf){.slot = "test", .tcti = tcti}, &conn), CKR_OK);
+}
+
+/* It fails the system call when it has no room. */
+Test(conn, no_room_behind_a_resource_manager)
+{
+	struct key k = cold_key();
+
+	connect_managed();
 	cr_expect_eq(sign(&k, true), CKR_OK);
 	cr_expect(conn_managed(conn));
 	wrap->receive = lose_sessions;
 	cr_expect_eq(sign(&k, true), CKR_DEVICE_MEMORY);
 	wrap->receive = NULL;
 	cr_expect_eq(conn_probe(conn), CKR_OK);
+	conn_free(conn);
+	conn = NULL;
+}
+
+static unsigned sessions_asked;
+
+static TSS2_RC refuse_first_session(uint32_t cc, unsigned n UNUSED, TSS2_RC *answer)
+{
+	if (cc == TPM2_CC_StartAuthSession && ++sessions_asked == 1)
+		*answer = TPM2_RC_CONTEXT_GAP;
+	return TSS2_RC_SUCCESS;
+}
+
+static TSS2_RC lose_second_session(uint32_t cc, unsigned n UNUSED, uint8_t *answer UNUSED, size_t *size UNUSED)
+{
+	return cc == TPM2_CC_StartAuthSession && sessions_asked == 2 ? TSS2_TCTI_RC_IO_ERROR : TSS2_RC_SUCCESS;
+}
+
+/* The same command failed before, but not with the connection: that is no reason not to connect again. */
+Test(conn, one_loss_is_not_two)
+{
+	struct key k = cold_key();
+
+	connect_managed();
+	wrap->receive = lose_second_session;
+	wrap->transmit = refuse_first_session;
+	cr_expect_eq(sign(&k, true), CKR_OK);
+	wrap->receive = NULL;
+	wrap->transmit = NULL;
 	conn_free(conn);
 	conn = NULL;
 }
