@@ -137,7 +137,7 @@ def run_words(found):
     words = f"commit {run['commit']}{' with changes' if run['changed'] else ''}, {run['date']}, "
     words += "every fault" if run["sample"] == 1 else f"every {run['sample']}th fault"
     if found.missing:
-        words += f", {found.missing} of {len(run['jobs'])} scenarios not run yet"
+        words += f", {found.missing} of {len(run['jobs'])} parts not run yet"
     return words
 
 
