@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../pin/pin.h"
+#include "user.h"
 
 /* ---- files ---- */
 
@@ -186,26 +187,12 @@ static void ring_keep(enum base as)
 	free(list);
 }
 
-static unsigned keys_of_user(void)
-{
-	char line[128];
-	unsigned uid, usage, keys, total = 0;
-	FILE *f = fopen("/proc/key-users", "re");
-
-	cr_assert(f);
-	while (fgets(line, sizeof line, f))
-		if (sscanf(line, " %u: %u %u/", &uid, &usage, &keys) == 3 && uid == geteuid())
-			total = keys;
-	fclose(f);
-	return total;
-}
-
 /* What the rings before had counts for the user's quota until the kernel has collected it. */
 static void wait_for_collector(void)
 {
 	const struct timespec pause = {0, 5000000};
 
-	for (int i = 0; i < 1000 && keys_of_user() > 60; i++)
+	for (int i = 0; i < 1000 && user_keys().all > 60; i++)
 		nanosleep(&pause, NULL);
 }
 

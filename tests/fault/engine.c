@@ -483,8 +483,6 @@ static void sweep(const struct scenario *s)
 {
 	bool begun = false;
 
-	/* Each call makes a ring of its own. */
-	state_interval = strcmp(s->function, "C_InitToken") == 0 ? 1 : 10;
 	for (enum kind_of_fault kind = 0; kind < FAULT_KINDS; kind++) {
 		if (!is_wanted(kind))
 			continue;

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user.h"
+
 void text_add(struct text *t, const char *format, ...)
 {
 	va_list ap;
@@ -216,32 +218,13 @@ void witness_begin(void)
 
 /* ---- outside ---- */
 
-/* The user's keys, of which those that nobody has any more count until the kernel has collected them. */
-static unsigned keys_of_user(void)
-{
-	char line[128];
-	unsigned uid, usage, keys, total = 0;
-	FILE *f = fopen("/proc/key-users", "re");
-
-	cr_assert(f, "/proc/key-users: %m");
-	while (fgets(line, sizeof line, f))
-		if (sscanf(line, " %u: %u %u/", &uid, &usage, &keys) == 3 && uid == geteuid())
-			total = keys;
-	fclose(f);
-	return total;
-}
-
 #define MOST_KEYS 60         /* of a quota of 200; the token has some 20, and a run leaves up to 50 */
-#define RUNS_BETWEEN_LOOKS 3 /* looking is slow where there have been many users */
 
 void wait_for_collector(void)
 {
-	const struct timespec pause = {0, 20000000};
-	static unsigned runs;
+	const struct timespec pause = {0, 5000000};
 
-	if (!is_kind(&kind_keyring) || runs++ % RUNS_BETWEEN_LOOKS != 0)
-		return;
-	for (int i = 0; i < 500 && keys_of_user() > MOST_KEYS; i++)
+	for (int i = 0; is_kind(&kind_keyring) && i < 2000 && user_keys().all > MOST_KEYS; i++)
 		nanosleep(&pause, NULL);
 }
 

@@ -10,6 +10,8 @@
 #include <tss2/tss2_tpm2_types.h>
 #include <unistd.h>
 
+#include "user.h"
+
 /* ---- the TPM, by plain commands on the shared connection ---- */
 
 struct message {
@@ -245,55 +247,22 @@ static uint32_t take_nurseries(void)
 	return n;
 }
 
-unsigned state_interval = 10;
-
-/* What counts for the user's quota, of which a replaced ring's keys are part until the kernel has collected them. */
-struct quota {
-	unsigned keys, bytes;
-};
-
-static struct quota quota_of_user(void)
+/* A replaced ring's keys count until the kernel has collected them: on a busy machine it may be many seconds late. */
+static void wait_for_quota(unsigned keys, unsigned bytes)
 {
-	char line[128];
-	unsigned uid;
-	struct quota q = {0}, found = {0};
-	const uid_t me = geteuid();
-	FILE *f = fopen("/proc/key-users", "re");
+	const struct timespec pause = {0, 5000000};
+	struct user_keys now = user_keys();
 
-	cr_assert(f);
-	while (fgets(line, sizeof line, f) && found.keys == 0)
-		if (sscanf(line, " %u: %*u %*u/%*u %u/%*u %u/", &uid, &q.keys, &q.bytes) == 3 && uid == me)
-			found = q;
-	fclose(f);
-	return found;
-}
-
-/* On a busy machine the kernel's collector may be many seconds late. */
-static void wait_for_quota(struct quota most)
-{
-	const struct timespec pause = {0, 50000000};
-	struct quota now = quota_of_user();
-
-	for (int i = 0; i < 800 && (now.keys > most.keys || now.bytes > most.bytes); i++) {
+	for (int i = 0; i < 8000 && (now.counted > keys || now.bytes > bytes); i++) {
 		nanosleep(&pause, NULL);
-		now = quota_of_user();
+		now = user_keys();
 	}
-}
-
-/* Or a sweep would fill its user's quota (200 keys, 20,000 bytes) with keys that nobody has any more.  Now and then: the
- * kernel's list is of all users, and long where many tests have run. */
-static void wait_for_collector(void)
-{
-	static unsigned looks;
-
-	if (looks++ % state_interval == 0)
-		wait_for_quota((struct quota){60, 11000});
 }
 
 static void clear_ring(void)
 {
 	cr_assert(keyctl_clear(KEY_SPEC_SESSION_KEYRING) == 0);
-	wait_for_quota((struct quota){40, 11000});
+	wait_for_quota(40, 11000);
 }
 
 static void take_ring(struct state *s, EVP_MD_CTX *md)
@@ -302,7 +271,8 @@ static void take_ring(struct state *s, EVP_MD_CTX *md)
 	key_serial_t *list = NULL;
 
 	s->staged = take_nurseries();
-	wait_for_collector();
+	/* Or a sweep would fill its quota (200 keys, 20,000 bytes) with keys that nobody has any more. */
+	wait_for_quota(60, 11000);
 	EVP_DigestUpdate(md, &ring, sizeof ring);
 	if (ring <= 0)
 		return;

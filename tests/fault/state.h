@@ -33,8 +33,6 @@ struct holdings holdings_now(void);
 /* There is no token any more: its store and its NV indices, or all that the session keyring has, and what the kernel has
  * collected of it then: else the quota is full of what nobody has.  While the module isn't initialized. */
 void state_clear(void);
-/* At every how manieth look that is waited for. */
-extern unsigned state_interval;
 /* Takes out of the TPM whatever is loaded, so that what one round has left isn't held against the next. */
 void holdings_drop(void);
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "pairs.h"
+#include "user.h"
 
 struct faults *module_faults; /* pairs_view.c wants none here */
 
@@ -139,11 +140,8 @@ static void ordinary_user(void)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
-	uid_t uid = 200000 + (uid_t)getpid();
 
-	if (geteuid() == 0 && chown(h.dir, uid, uid) == 0)
-		cr_assert(setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0);
-	else
+	if (user_become(h.dir) != 0)
 		cr_assert(syscall(SYS_capset, &head, none) == 0, "capset: %m");
 	cr_assert(keyctl_join_session_keyring(NULL) > 0);
 }

@@ -1,58 +1,31 @@
 /* The keyring token, in a session keyring of the test's own.
  *
- * As root, each test takes a uid of its own: then the quota is an ordinary user's, and /proc/key-users says how many
- * keys this test has, wherever they are. */
+ * As root, each test becomes a user: then the quota is an ordinary one, and /proc/key-users says how many keys this test
+ * has, wherever they are. */
 #include "harness.h"
 
+#include <errno.h>
 #include <keyutils.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "user.h"
 
 static key_serial_t session_ring;
 static unsigned keys_before;
 
-/* The keys that count for this uid, from /proc/key-users ("UID: USAGE NKEYS/NIKEYS …"). */
-static unsigned keys_of_uid(void)
-{
-	char line[128];
-	unsigned uid, usage, keys, total = 0;
-	FILE *f = fopen("/proc/key-users", "re");
-
-	if (!f)
-		return 0;
-	while (fgets(line, sizeof line, f))
-		if (sscanf(line, " %u: %u %u/", &uid, &usage, &keys) == 3 && uid == geteuid())
-			total = keys;
-	fclose(f);
-	return total;
-}
-
-static void own_uid(void)
-{
-	uid_t uid = 200000 + (uid_t)getpid();
-	int signal = 0;
-
-	if (geteuid() != 0)
-		return;
-	prctl(PR_GET_PDEATHSIG, &signal);
-	cr_assert(chown(h.dir, uid, uid) == 0);
-	cr_assert(setresgid(uid, uid, uid) == 0);
-	cr_assert(setresuid(uid, uid, uid) == 0);
-	/* Another uid loses it, and the test would outlive the runner that is killed. */
-	prctl(PR_SET_PDEATHSIG, signal);
-}
-
 static void setup(void)
 {
-	own_uid();
+	int error = user_become(h.dir);
+
+	cr_assert(error == 0 || error == ENOTSUP, "becoming a user: %s", strerror(error));
 	session_ring = keyctl_join_session_keyring(NULL);
 	cr_assert(session_ring > 0, "keyctl_join_session_keyring: %m");
 	/* These exist from their first use on, and are empty when the module is done with them. */
 	cr_assert(keyctl_get_keyring_ID(KEY_SPEC_PROCESS_KEYRING, 1) > 0);
 	cr_assert(keyctl_get_keyring_ID(KEY_SPEC_THREAD_KEYRING, 1) > 0);
 	cr_assert(keyctl_get_keyring_ID(KEY_SPEC_USER_KEYRING, 1) > 0);
-	keys_before = keys_of_uid();
+	keys_before = user_keys().all;
 }
 
 static void config(FILE *conf)
@@ -88,7 +61,7 @@ static void say_what_is_left(void)
 	char line[256];
 	FILE *f = fopen("/proc/keys", "re");
 
-	expect_tidy(false, "%u keys of the test are left", keys_of_uid() - keys_before);
+	expect_tidy(false, "%u keys of the test are left", user_keys().all - keys_before);
 	while (f && fgets(line, sizeof line, f))
 		expect_tidy(!strstr(line, "signet"), "%s", line);
 	if (f)
@@ -103,11 +76,11 @@ static void check(void)
 	if (taken > 0)
 		keyctl_unlink(taken, KEY_SPEC_THREAD_KEYRING);
 	keyctl_clear(KEY_SPEC_SESSION_KEYRING);
-	if (geteuid() < 200000)
+	if (geteuid() == 0)
 		return;
-	for (int i = 0; i < 300 && keys_of_uid() > keys_before; i++)
+	for (int i = 0; i < 300 && user_keys().all > keys_before; i++)
 		nanosleep(&pause, NULL);
-	if (keys_of_uid() > keys_before)
+	if (user_keys().all > keys_before)
 		say_what_is_left();
 }
 

@@ -7,16 +7,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "user.h"
+
 TestSuite(anchor, .init = fresh_session);
 
-/* The user keyring and the quota are the uid's: a test takes one that nobody else has. */
-static void own_uid(void)
+/* The user keyring and the quota are the user's: a test takes one whom nobody else is. */
+static void own_user(void)
 {
-	uid_t uid = 300000 + (uid_t)getpid();
+	int error = user_become(NULL);
 
-	if (geteuid() != 0)
+	if (error == ENOTSUP)
 		cr_skip_test("needs root to become another user");
-	cr_assert(setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0);
+	cr_assert(error == 0, "%s", strerror(error));
 	fresh_session();
 }
 
@@ -39,7 +41,7 @@ static void across_sessions(const char *where)
 	struct front f, other;
 	struct token_obj *o;
 
-	own_uid();
+	own_user();
 	front_open(&f, where, NULL);
 	init_token(&f, false);
 	cr_assert(make_data(&f, "one", 10, false, &o) == CKR_OK);
@@ -112,7 +114,7 @@ Test(anchor, full_quota)
 	CK_RV rv;
 	unsigned n = 0;
 
-	own_uid();
+	own_user();
 	front_open(&f, "session", NULL);
 	init_token(&f, true);
 	cr_assert(login(&f, TOKEN_USER, "1234") == CKR_OK);
@@ -144,7 +146,7 @@ Test(anchor, full_count)
 	struct digest before;
 	char name[16];
 
-	own_uid();
+	own_user();
 	front_open(&f, "session", NULL);
 	init_token(&f, true);
 	cr_assert(login(&f, TOKEN_USER, "1234") == CKR_OK);
