@@ -28,7 +28,8 @@
 #define RESERVE_MIN 512
 #define RESERVE_SLACK 256    /* a changed record may be longer than it was; name and link count too */
 #define COLLECT_MS 25        /* until the kernel has freed what was unlinked, mostly */
-#define COLLECT_ROUNDS 2     /* the second wait is three times as long, for a busy machine */
+#define COLLECT_ROUNDS 2     /* each wait is three times as long as the one before, for a busy machine */
+#define KEEP_ROUNDS 3        /* what is there must stay changeable: that is worth another wait */
 
 void store_record_name(const uint8_t id[16], char ret[STORE_RECORD_NAME])
 {
@@ -73,12 +74,21 @@ int store_stage(const struct store *st, const char *type, const char *name, stru
 	return kr_gone(err) ? stage_key(KEY_SPEC_THREAD_KEYRING, type, name, payload, st->perm, ret) : err;
 }
 
-/* Whether to try once more after EDQUOT: freed keys come back late. */
-static bool try_again(int err, unsigned round)
+static unsigned collect_ms(unsigned round)
 {
-	if (err != EDQUOT || round >= COLLECT_ROUNDS)
+	unsigned ms = COLLECT_MS;
+
+	while (round--)
+		ms *= 3;
+	return ms;
+}
+
+/* Whether to try once more after EDQUOT: freed keys come back late. */
+static bool try_again(int err, unsigned round, unsigned rounds)
+{
+	if (err != EDQUOT || round >= rounds)
 		return false;
-	kr_sys->pause(round == 0 ? COLLECT_MS : 3 * COLLECT_MS);
+	kr_sys->pause(collect_ms(round));
 	return true;
 }
 
@@ -133,7 +143,7 @@ static void reserve_restore(const struct store *st, size_t len)
 		return;
 	do
 		err = reserve_set(st, now.key, len);
-	while (try_again(err, round++)); /* the displaced key still counts */
+	while (try_again(err, round++, KEEP_ROUNDS)); /* the displaced key still counts */
 	if (err != 0)
 		log_info("the reserve key of ring %d couldn't be restored (%s): a full ring can't be changed until there "
 			 "is room",
@@ -145,22 +155,11 @@ static bool reserve_give(const struct store *st, const struct reserve *r, unsign
 {
 	static const uint8_t one[1];
 
-	switch (round) {
-	case 0:
-		if (r->key != 0)
-			(void)kr_sys->update(r->key, one, sizeof one);
-		return true;
-	case 1:
-		if (r->key != 0)
-			(void)kr_sys->unlink(r->key, st->ring);
-		kr_sys->pause(COLLECT_MS);
-		return true;
-	case 2:
-		kr_sys->pause(3 * COLLECT_MS);
-		return true;
-	default:
-		return false;
-	}
+	if (round == 0 && r->key != 0)
+		(void)kr_sys->update(r->key, one, sizeof one);
+	if (round == 1 && r->key != 0)
+		(void)kr_sys->unlink(r->key, st->ring);
+	return round == 0 || try_again(EDQUOT, round - 1, KEEP_ROUNDS);
 }
 
 /* ---- changes ---- */
@@ -186,7 +185,7 @@ static int put_patiently(const struct store *st, const char *type, const char *n
 
 	do
 		err = put(st, type, name, payload, ret);
-	while (try_again(err, round++));
+	while (try_again(err, round++, COLLECT_ROUNDS));
 	return err;
 }
 
@@ -202,7 +201,7 @@ static int add_user(struct store *st, const char *name, struct bytes payload, ke
 	if (r.len < want)
 		do
 			err = reserve_set(st, r.key, want);
-		while (try_again(err, round++));
+		while (try_again(err, round++, COLLECT_ROUNDS));
 	if (err != 0)
 		return err;
 	err = put_patiently(st, "user", name, payload, ret);
