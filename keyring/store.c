@@ -27,9 +27,6 @@
 #define UPDATE_MAX 4096      /* what KEYCTL_UPDATE takes; add_key(2) on an existing key takes more */
 #define RESERVE_MIN 512
 #define RESERVE_SLACK 256    /* a changed record may be longer than it was; name and link count too */
-#define COLLECT_MS 25        /* until the kernel has freed what was unlinked, mostly */
-#define COLLECT_ROUNDS 2     /* each wait is three times as long as the one before, for a busy machine */
-#define KEEP_ROUNDS 3        /* what is there must stay changeable: that is worth another wait */
 
 void store_record_name(const uint8_t id[16], char ret[STORE_RECORD_NAME])
 {
@@ -74,21 +71,17 @@ int store_stage(const struct store *st, const char *type, const char *name, stru
 	return kr_gone(err) ? stage_key(KEY_SPEC_THREAD_KEYRING, type, name, payload, st->perm, ret) : err;
 }
 
-static unsigned collect_ms(unsigned round)
-{
-	unsigned ms = COLLECT_MS;
-
-	while (round--)
-		ms *= 3;
-	return ms;
-}
+/* Until the kernel has freed what was unlinked, mostly; then longer, for a busy machine. */
+static const unsigned collect_ms[] = {25, 75, 225};
+#define COLLECT_ROUNDS 2
+#define KEEP_ROUNDS 3 /* what is there must stay changeable: that is worth another wait */
 
 /* Whether to try once more after EDQUOT: freed keys come back late. */
 static bool try_again(int err, unsigned round, unsigned rounds)
 {
 	if (err != EDQUOT || round >= rounds)
 		return false;
-	kr_sys->pause(collect_ms(round));
+	kr_sys->pause(collect_ms[round]);
 	return true;
 }
 

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <keyutils.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../pin/pin.h"
@@ -187,21 +186,13 @@ static void ring_keep(enum base as)
 	free(list);
 }
 
-/* What the rings before had counts for the user's quota until the kernel has collected it. */
-static void wait_for_collector(void)
-{
-	const struct timespec pause = {0, 5000000};
-
-	for (int i = 0; i < 1000 && user_keys().all > 60; i++)
-		nanosleep(&pause, NULL);
-}
-
 /* A session keyring of its own each time: whatever a killed process left goes with the one before. */
 static void ring_restore(enum base as)
 {
 	const struct kept_ring *r = &kept_rings[as];
 
-	wait_for_collector();
+	/* What the rings before had counts for the user's quota. */
+	(void)user_keys_fall((struct user_keys){60, UINT_MAX}, 5);
 	cr_assert(keyctl_join_session_keyring(NULL) > 0, "keyctl_join_session_keyring: %m");
 	if (!r->n)
 		return;

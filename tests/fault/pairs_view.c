@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <keyutils.h>
 #include <stdarg.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "user.h"
@@ -218,14 +217,12 @@ void witness_begin(void)
 
 /* ---- outside ---- */
 
-#define MOST_KEYS 60         /* of a quota of 200; the token has some 20, and a run leaves up to 50 */
+#define MOST_KEYS 60 /* of a quota of 200; the token has some 20, and a run leaves up to 50 */
 
 void wait_for_collector(void)
 {
-	const struct timespec pause = {0, 5000000};
-
-	for (int i = 0; is_kind(&kind_keyring) && i < 2000 && user_keys().all > MOST_KEYS; i++)
-		nanosleep(&pause, NULL);
+	if (is_kind(&kind_keyring))
+		(void)user_keys_fall((struct user_keys){MOST_KEYS, UINT_MAX}, 10);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)

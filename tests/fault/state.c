@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <keyutils.h>
 #include <openssl/evp.h>
-#include <time.h>
 #include <tss2/tss2_tpm2_types.h>
 #include <unistd.h>
 
@@ -247,22 +246,10 @@ static uint32_t take_nurseries(void)
 	return n;
 }
 
-/* A replaced ring's keys count until the kernel has collected them: on a busy machine it may be many seconds late. */
-static void wait_for_quota(unsigned keys, unsigned bytes)
-{
-	const struct timespec pause = {0, 5000000};
-	struct user_keys now = user_keys();
-
-	for (int i = 0; i < 8000 && (now.counted > keys || now.bytes > bytes); i++) {
-		nanosleep(&pause, NULL);
-		now = user_keys();
-	}
-}
-
 static void clear_ring(void)
 {
 	cr_assert(keyctl_clear(KEY_SPEC_SESSION_KEYRING) == 0);
-	wait_for_quota(40, 11000);
+	(void)user_keys_fall((struct user_keys){40, 11000}, 40);
 }
 
 static void take_ring(struct state *s, EVP_MD_CTX *md)
@@ -272,7 +259,7 @@ static void take_ring(struct state *s, EVP_MD_CTX *md)
 
 	s->staged = take_nurseries();
 	/* Or a sweep would fill its quota (200 keys, 20,000 bytes) with keys that nobody has any more. */
-	wait_for_quota(60, 11000);
+	(void)user_keys_fall((struct user_keys){60, 11000}, 40);
 	EVP_DigestUpdate(md, &ring, sizeof ring);
 	if (ring <= 0)
 		return;

@@ -6,13 +6,12 @@
 
 #include <errno.h>
 #include <keyutils.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "user.h"
 
 static key_serial_t session_ring;
-static unsigned keys_before;
+static struct user_keys keys_before;
 static bool own_user; /* whose keys are this test's alone */
 
 static void setup(void)
@@ -27,7 +26,7 @@ static void setup(void)
 	cr_assert(keyctl_get_keyring_ID(KEY_SPEC_PROCESS_KEYRING, 1) > 0);
 	cr_assert(keyctl_get_keyring_ID(KEY_SPEC_THREAD_KEYRING, 1) > 0);
 	cr_assert(keyctl_get_keyring_ID(KEY_SPEC_USER_KEYRING, 1) > 0);
-	keys_before = user_keys().all;
+	keys_before = user_keys();
 }
 
 static void config(FILE *conf)
@@ -63,7 +62,7 @@ static void say_what_is_left(void)
 	char line[256];
 	FILE *f = fopen("/proc/keys", "re");
 
-	expect_tidy(false, "%u keys of the test are left", user_keys().all - keys_before);
+	expect_tidy(false, "%u keys of the test are left", user_keys().keys - keys_before.keys);
 	while (f && fgets(line, sizeof line, f))
 		expect_tidy(!strstr(line, "signet"), "%s", line);
 	if (f)
@@ -73,16 +72,10 @@ static void say_what_is_left(void)
 /* Without the session keyring's links nothing of this test may be left once the kernel has collected its keys. */
 static void check(void)
 {
-	const struct timespec pause = {0, 10000000};
-
 	if (taken > 0)
 		keyctl_unlink(taken, KEY_SPEC_THREAD_KEYRING);
 	keyctl_clear(KEY_SPEC_SESSION_KEYRING);
-	if (!own_user)
-		return;
-	for (int i = 0; i < 300 && user_keys().all > keys_before; i++)
-		nanosleep(&pause, NULL);
-	if (user_keys().all > keys_before)
+	if (own_user && !user_keys_fall((struct user_keys){keys_before.keys, UINT_MAX}, 3))
 		say_what_is_left();
 }
 

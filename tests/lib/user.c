@@ -1,11 +1,13 @@
 #include "user.h"
 
+#include <criterion/criterion.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Who once had a user keyring stays in /proc/key-users until the machine is started again, and the kernel goes through
@@ -22,10 +24,9 @@ static struct user_keys keys_of(uid_t uid)
 	struct user_keys k = {0}, found = {0};
 	FILE *f = fopen("/proc/key-users", "re");
 
-	if (!f)
-		return found;
-	while (found.all == 0 && fgets(line, sizeof line, f))
-		if (sscanf(line, " %lu: %*u %u/%*u %u/%*u %u/", &who, &k.all, &k.counted, &k.bytes) == 4 && who == uid)
+	cr_assert(f, "/proc/key-users: %m");
+	while (found.keys == 0 && fgets(line, sizeof line, f))
+		if (sscanf(line, " %lu: %*u %u/%*u %*u/%*u %u/", &who, &k.keys, &k.bytes) == 3 && who == uid)
 			found = k;
 	fclose(f);
 	return found;
@@ -34,6 +35,19 @@ static struct user_keys keys_of(uid_t uid)
 struct user_keys user_keys(void)
 {
 	return keys_of(geteuid());
+}
+
+bool user_keys_fall(struct user_keys most, unsigned seconds)
+{
+	const struct timespec pause = {0, 5000000};
+
+	for (unsigned i = 0; i < seconds * 200; i++) {
+		struct user_keys now = user_keys();
+		if (now.keys <= most.keys && now.bytes <= most.bytes)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
 }
 
 /* The kernel's names of sockets are a table that each process sees at once, and that forgets who died. */
@@ -61,7 +75,7 @@ static uid_t free_user(void)
 
 		if (fd < 0 && errno != EADDRINUSE)
 			return 0;
-		if (fd >= 0 && keys_of(uid).all <= KEYS_THAT_STAY)
+		if (fd >= 0 && keys_of(uid).keys <= KEYS_THAT_STAY)
 			return uid;
 		if (fd >= 0)
 			close(fd); /* what was left there is its user's still */
@@ -83,8 +97,8 @@ int user_become(const char *directory)
 	prctl(PR_GET_PDEATHSIG, &signal);
 	if (directory && chown(directory, uid, uid) < 0)
 		return errno;
-	if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
-		return errno;
+	cr_assert(setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0, "becoming user %lu: %m",
+		  (unsigned long)uid);
 	/* Another uid loses it, and the test would outlive the runner that is killed. */
 	prctl(PR_SET_PDEATHSIG, signal);
 	return 0;
